@@ -1,0 +1,173 @@
+"""Settings: one frozen dataclass per room, the single source of keyword arguments, CLI options and YAML.
+
+The command line (tyro) reads the fields and the text under them; `to_yaml` writes what a run really used, and
+`from_yaml` reads it back. Nothing here imports torch.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
+
+import yaml
+
+from brodmann.errors import SettingsError
+
+Signal = Literal["z_norm", "write_norm", "expert_norm", "neuron", "residual"]
+DType = Literal["float32", "bfloat16", "float16", "float64"]
+Template = Literal["auto", "chat", "question", "raw"]
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """How a model is opened."""
+
+    revision: str | None = None
+    """Revision of a hub model: a branch, a tag or a commit."""
+    device: str = "cpu"
+    """Where it runs: cpu, cuda, cuda:1, mps, or auto (spread over all GPUs)."""
+    dtype: DType = "float32"
+    """Number type of the weights; norms are always taken in float32."""
+    trust_remote_code: bool = False
+    """Run code that ships with the model. Off: such models are refused."""
+    allow_pickle: bool = False
+    """Read weights stored as pickle, which can run code. Off: such files are refused."""
+
+
+@dataclass(frozen=True)
+class RecordSettings:
+    """What is recorded while the model works."""
+
+    prompts: str = "cognitive"
+    """Built-in prompt set, or a JSON, JSONL or CSV file."""
+    signal: Signal = "z_norm"
+    """What is read from each unit."""
+    mode: Literal["auto", "generate", "read"] = "auto"
+    """generate: greedy text of the model; read: the given text, teacher-forced. auto: read for encoders."""
+    new_tokens: int = 100
+    """Tokens generated per prompt: the length of each unit's series."""
+    batch_size: int = 16
+    """Prompts that run through the model together. Part of the task's key: it changes the last bits."""
+    stop_at_eos: bool = False
+    """Let the model stop early. Off: the end-of-sequence token is suppressed and all series are equally long."""
+    min_tokens: int = 32
+    """With stop_at_eos, the shortest series that is kept."""
+    template: Template = "auto"
+    """How a prompt is wrapped. auto: the chat template where the model has one, the raw prompt elsewhere."""
+
+
+@dataclass(frozen=True)
+class SynergySettings:
+    """How the synergistic core is estimated and tested."""
+
+    tau: int = 1
+    """Lag between past and future, in tokens."""
+    estimator: Literal["gaussian", "copula", "binary"] = "gaussian"
+    """How information is estimated."""
+    redundancy: Literal["mmi", "ccs", "i_min"] = "mmi"
+    """Redundancy function of the decomposition."""
+    pooling: Literal["per_prompt", "pooled"] = "per_prompt"
+    """per_prompt: decompose each prompt, then average; pooled: average the covariances, then decompose."""
+    rank: Literal["rank_of_difference", "difference_of_ranks"] = "rank_of_difference"
+    """Which definition of the synergy-redundancy rank defines the core; both are always reported."""
+    core_fraction: float = 0.25
+    """Share of units that make up the core."""
+    bootstraps: int = 2000
+    """Bootstrap samples over prompts."""
+    surrogates: int = 20
+    """Draws of each surrogate null (circular shift, prompt mismatch)."""
+    null_models: int = 3
+    """Randomly initialised models of the same config that serve as null; 0 leaves them out."""
+    graph_nulls: int = 50
+    """Null graphs per network."""
+    drop_first_layer: bool = False
+    """Leave layer 0 out of the profile."""
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """Everything that `brodmann map` does."""
+
+    load: LoadSettings = field(default_factory=LoadSettings)
+    record: RecordSettings = field(default_factory=RecordSettings)
+    synergy: SynergySettings = field(default_factory=SynergySettings)
+    seed: int = 0
+    """Seed of everything random; each task derives its own from this and its key."""
+
+
+T = TypeVar("T")
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """Nested plain dictionary of a settings dataclass."""
+    return dataclasses.asdict(settings)
+
+
+def digest(value: Any) -> str:
+    """Short content address (16 hex digits) of anything JSON can hold."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def to_yaml(settings: Any) -> str:
+    """YAML text of a settings dataclass; `from_yaml` gives the same settings back."""
+    return yaml.safe_dump(to_dict(settings), sort_keys=False, allow_unicode=True)
+
+
+def from_yaml(kind: type[T], path: str | Path) -> T:
+    """Read settings from a YAML file.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, or holds an unknown field or a value of the wrong type.
+    """
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"settings file {path}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"settings file {path} is not YAML: {str(error).splitlines()[0]}") from None
+    if loaded is None:
+        loaded = {}
+    if not isinstance(loaded, dict):
+        raise SettingsError(f"settings file {path}: expected a mapping of settings, found {type(loaded).__name__}")
+    return from_dict(kind, loaded, where=str(path))
+
+
+def from_dict(kind: type[T], values: dict[str, Any], *, where: str = "settings") -> T:
+    """Build a settings dataclass from a nested dictionary, checking names and types."""
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise SettingsError(f"{where}: unknown setting '{unknown[0]}'; known are {', '.join(sorted(hints))}")
+    arguments = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            if not isinstance(value, dict):
+                raise SettingsError(f"{where}: '{name}' must be a mapping of settings")
+            value = from_dict(hint, value, where=f"{where}: {name}")
+        else:
+            value = _checked(value, hint, f"{where}: {name}")
+        arguments[name] = value
+    return kind(**arguments)
+
+
+def _checked(value: Any, hint: Any, where: str) -> Any:
+    options = get_args(hint)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type):
+        if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+            return value
+        raise SettingsError(f"{where} = {value!r} is not of type {hint.__name__}")
+    if type(None) in options:
+        if value is None or isinstance(value, tuple(o for o in options if isinstance(o, type))):
+            return value
+        raise SettingsError(f"{where} = {value!r} has the wrong type")
+    if value not in options:
+        raise SettingsError(f"{where} = {value!r}; choose one of {', '.join(map(str, options))}")
+    return value
