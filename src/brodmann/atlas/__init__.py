@@ -1,0 +1,32 @@
+"""The directory a user keeps: a plan of tasks, engines that run it, the store of results and the report.
+
+The atlas knows its analyses only through the registry's lazy strings; nothing here imports torch before a task needs it.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "Atlas": "brodmann.atlas.atlas",
+    "map": "brodmann.atlas.atlas",
+    "open_atlas": "brodmann.atlas.atlas",
+    "plan_map": "brodmann.atlas.plan",
+    "Plan": "brodmann.atlas.plan",
+    "Task": "brodmann.atlas.plan",
+    "Engine": "brodmann.atlas.engines",
+    "LocalEngine": "brodmann.atlas.engines",
+    "Study": "brodmann.atlas.registry",
+    "studies": "brodmann.atlas.registry",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'brodmann.atlas' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,247 @@
+"""What has to be done for an atlas: independent tasks with content-addressed keys.
+
+A key names everything that can change a task's result (the recording it reads, settings, seed, version), so a task
+that is finished stays finished for every later command, on any machine, whichever worker did it. Building a plan
+opens no model: it starts from a `Basis`, which is what opening the model and the prompts once has told.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import brodmann
+from brodmann.atlas.registry import Study, studies
+from brodmann.errors import SettingsError
+from brodmann.settings import MapSettings, RecordSettings, digest, to_dict
+
+Kind = Literal["record", "replay", "study", "tables", "report"]
+SUBJECT = "subject"
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a model and its prompts stand for, known once they have been opened; plain data, kept in ``plans/``."""
+
+    recording: str
+    """Key of the recording (weights, prompts, settings of recording, library versions)."""
+    batches: int
+    """Number of batches that the recording is made of."""
+    label: str
+    """The subject's name, with "(randomly initialised)" where it is."""
+    layers: int
+    units: int
+    prompts: int
+    tokens: int
+    """Length of the shortest series that can come out."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return dataclasses.asdict(dataclasses.replace(self, provenance=dict(self.provenance)))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Basis":
+        """Inverse of `to_dict`; raises TypeError or KeyError for anything else."""
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work."""
+
+    key: str
+    kind: Kind
+    title: str
+    output: str
+    """What it leaves behind, relative to the atlas."""
+    after: tuple[str, ...] = ()
+    """Keys of tasks that must be finished before."""
+    subject: str | None = None
+    """The opened model it needs: "subject", "random:<seed>", or None."""
+    batch: int = 0
+    name: str = ""
+    """Name of the study, for kind "study"."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All tasks of an atlas, in an order that respects their dependencies."""
+
+    basis: Basis
+    tasks: tuple[Task, ...]
+    controls: Mapping[int, str]
+    """Seed of each randomly initialised model -> key of its recording."""
+    results: Mapping[str, str]
+    """Study -> key of its result."""
+    skipped: Mapping[str, str]
+    """Study -> why it does not apply."""
+
+    def recording_path(self, key: str | None = None) -> str:
+        """Path of a recording inside the atlas; without a key, the subject's own."""
+        return f"recordings/{key or self.basis.recording}.zarr"
+
+    def result_path(self, study: str) -> str:
+        """Path of a study's result inside the atlas."""
+        return f"results/{study}-{self.results[study]}.zarr"
+
+
+def check_lengths(settings: MapSettings, chosen: Iterable[Study]) -> None:
+    """Refuse series that are too short for a study's lag, before anything is loaded.
+
+    Raises
+    ------
+    SettingsError
+        Names the smallest number of tokens that works.
+    """
+    record = settings.record
+    if record.mode == "read":
+        return
+    name, tokens = ("min_tokens", record.min_tokens) if record.stop_at_eos else ("new_tokens", record.new_tokens)
+    tokens = min(tokens, record.new_tokens)
+    for study in chosen:
+        lag = _lag(settings, study)
+        least = study.needs.pairs_of_tokens + lag
+        if tokens < least:
+            option = "new_tokens" if record.new_tokens < least else name
+            raise SettingsError(
+                f"{option} = {getattr(record, option)} is too short for the study '{study.name}' at lag {lag}: "
+                f"the smallest number that works is {least}"
+            )
+
+
+def choose(names: Iterable[str] | None) -> tuple[Study, ...]:
+    """Studies by name; None: all of them."""
+    known = studies()
+    wanted = list(known) if names is None else list(names)
+    for name in wanted:
+        if name not in known:
+            raise SettingsError(f"there is no study '{name}'; known are {', '.join(known)}")
+    return tuple(known[name] for name in wanted)
+
+
+def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page: bool = True) -> Plan:
+    """Lay out all tasks.
+
+    Parameters
+    ----------
+    basis
+        What the model and the prompts stand for.
+    settings
+        All settings.
+    chosen
+        Studies to run; those that do not apply are skipped with a reason.
+    page
+        Whether tables and report belong to the plan.
+    """
+    skipped: dict[str, str] = {}
+    applying = []
+    for study in chosen:
+        reason = _obstacle(study, basis, settings)
+        if reason:
+            skipped[study.name] = reason
+        else:
+            applying.append(study)
+    recording = f"recordings/{basis.recording}.zarr"
+    record = [
+        Task(
+            key=f"record-{basis.recording}-{batch:04d}",
+            kind="record",
+            title=f"record batch {batch + 1} of {basis.batches}",
+            output=recording,
+            subject=SUBJECT,
+            batch=batch,
+        )
+        for batch in range(basis.batches)
+    ]
+    tasks = list(record)
+    recorded = tuple(task.key for task in record)
+    wanted = max((_null_models(settings, study) for study in applying), default=0)
+    controls = {seed: digest([basis.recording, "random weights", seed]) for seed in null_seeds(settings.seed, wanted)}
+    replays: dict[int, tuple[str, ...]] = {}
+    for number, (seed, key) in enumerate(controls.items(), start=1):
+        batches = [
+            Task(
+                key=f"replay-{key}-{batch:04d}",
+                kind="replay",
+                title=f"random weights {number} of {wanted}, batch {batch + 1} of {basis.batches}",
+                output=f"recordings/{key}.zarr",
+                after=recorded,
+                subject=f"random:{seed}",
+                batch=batch,
+            )
+            for batch in range(basis.batches)
+        ]
+        tasks += batches
+        replays[seed] = tuple(task.key for task in batches)
+    results: dict[str, str] = {}
+    for study in applying:
+        used = list(controls)[: _null_models(settings, study)]
+        key = study_key(study, basis, settings, [controls[seed] for seed in used])
+        results[study.name] = key
+        after = recorded + tuple(k for seed in used for k in replays[seed])
+        tasks.append(
+            Task(f"{study.name}-{key}", "study", study.title, f"results/{study.name}-{key}.zarr", after, name=study.name)
+        )
+    if page:
+        tasks += _page(basis, results, skipped, recorded)
+    return Plan(
+        basis, tuple(tasks), MappingProxyType(controls), MappingProxyType(results), MappingProxyType(skipped)
+    )
+
+
+def _page(basis: Basis, results: dict[str, str], skipped: dict[str, str], recorded: tuple[str, ...]) -> list[Task]:
+    what = [basis.recording, results, skipped, brodmann.__version__]
+    tables, report = f"tables-{digest(what)}", f"report-{digest(what)}"
+    after = tuple(f"{name}-{key}" for name, key in results.items()) or recorded
+    return [
+        Task(tables, "tables", "tables", "tables/units.parquet", after),
+        Task(report, "report", "report", "report.html", (tables,)),
+    ]
+
+
+def null_seeds(seed: int, count: int) -> tuple[int, ...]:
+    """Seeds of the randomly initialised models: the first ones stay the same when more are asked for."""
+    return tuple(int(digest(["random weights", seed, number])[:7], 16) for number in range(count))
+
+
+def study_seed(seed: int, key: str) -> int:
+    """Seed of one study, from the plan's seed and the study's key."""
+    return int(digest([seed, key])[:7], 16)
+
+
+def study_key(study: Study, basis: Basis, settings: MapSettings, controls: list[str]) -> str:
+    """Content address of a study's result."""
+    own = to_dict(getattr(settings, study.settings)) if study.settings else None
+    return digest([study.name, study.study, basis.recording, controls, own, settings.seed, brodmann.__version__])
+
+
+def shortest(record: RecordSettings) -> int:
+    """Length of the shortest series that these settings of recording can give."""
+    return min(record.min_tokens, record.new_tokens) if record.stop_at_eos else record.new_tokens
+
+
+def _lag(settings: MapSettings, study: Study) -> int:
+    return int(getattr(getattr(settings, study.settings), "tau", 0)) if study.settings else 0
+
+
+def _null_models(settings: MapSettings, study: Study) -> int:
+    if not study.needs.controls or not study.settings:
+        return 0
+    return int(getattr(getattr(settings, study.settings), "null_models", 0))
+
+
+def _obstacle(study: Study, basis: Basis, settings: MapSettings) -> str | None:
+    needs, lag = study.needs, _lag(settings, study)
+    for what, has, least in (
+        ("layers", basis.layers, needs.layers),
+        ("units", basis.units, needs.units),
+        ("prompts", basis.prompts, needs.prompts),
+        (f"tokens in each series (lag {lag})", basis.tokens, needs.pairs_of_tokens + lag),
+    ):
+        if has < least:
+            return f"it needs at least {least} {what}; {basis.label} has {has}" if what in ("layers", "units") else (
+                f"it needs at least {least} {what}; this recording has {has}"
+            )
+    return None
