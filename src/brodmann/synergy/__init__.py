@@ -1,0 +1,20 @@
+"""Integrated information decomposition of pairs of units: synergy, redundancy, and the core they point to.
+
+`study` asks the question on a recording and gives a Dataset with nulls and findings; `phiid`, `core`, `graphs` and
+`surrogates` hold the mathematics (arrays in, arrays out); `figures` draws what a study found.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_SUBMODULES = ("core", "figures", "fused", "gaussian", "graphs", "lattice", "phiid", "binary", "surrogates")
+
+__all__ = ["study", *_SUBMODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "study":
+        return import_module("brodmann.synergy.study").study
+    if name in _SUBMODULES:
+        return import_module(f"brodmann.synergy.{name}")
+    raise AttributeError(f"module 'brodmann.synergy' has no attribute '{name}'")
