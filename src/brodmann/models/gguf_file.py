@@ -1,0 +1,240 @@
+"""GGUF files: converted once into an ordinary Hugging Face folder, in one pass, with exactly the dequantised values.
+
+transformers can open GGUF files too, but parses the vocabulary several times (22 instead of 5 seconds for a model of 135
+million parameters) and refuses to save what it opened. It is used here for architectures this reader does not know.
+"""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from brodmann.errors import ModelError
+from brodmann.models.cache import build_once, file_sha256
+from brodmann.models.quiet import one_line, quiet
+
+CONVERTER = "1"
+"""Version of what is written; a change converts again."""
+
+_ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+_LAYER = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+_DERIVED = {"rope_freqs.weight"}
+
+_DIGITS_ALONE = [pre_tokenizers.Digits(individual_digits=True)]
+_GPT2_SPLIT = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+
+
+def _split(pattern: str) -> list[Any]:
+    return [
+        pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ]
+
+
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# How text is cut before merging, by the name that GGUF files give it.
+_CUTS: dict[str, list[Any]] = {
+    "smollm": [*_DIGITS_ALONE, *_GPT2_SPLIT],
+    "gpt-2": _GPT2_SPLIT,
+    "default": _GPT2_SPLIT,
+    "llama-bpe": _split(_WORDS % r"\p{N}{1,3}"),
+    "qwen2": _split(_WORDS % r"\p{N}"),
+}
+
+
+def convert(path: Path) -> Path:
+    """Hugging Face folder made from a GGUF file, in the cache; made once and then found again.
+
+    Raises
+    ------
+    ModelError
+        If the file is no GGUF file, is damaged or cut short, or holds an architecture that nobody here reads.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(8)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from None
+    if len(start) < 8 or start[:4] != b"GGUF":
+        raise ModelError(f"{path} is not a GGUF file")
+
+    def build(folder: Path) -> None:
+        with quiet():
+            _convert(path, folder)
+
+    return build_once(path, f"gguf-{CONVERTER}", build)
+
+
+def _convert(path: Path, folder: Path) -> None:
+    try:
+        reader = gguf.GGUFReader(path)
+    except (ValueError, IndexError, KeyError, OverflowError, struct.error, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} is damaged or cut short ({one_line(error)})") from None
+    _refuse_cut(path, reader)
+    architecture = str(_field(reader, "general.architecture", ""))
+    try:
+        if architecture in _ARCHITECTURES:
+            _write_known(reader, architecture, folder)
+        else:
+            _write_through_transformers(path, folder)
+    except (ValueError, KeyError, TypeError, IndexError, RuntimeError, ImportError) as error:
+        raise ModelError(f"{path} (architecture '{architecture}') cannot be converted: {one_line(error)}") from None
+    kinds: dict[str, int] = {}
+    for tensor in reader.tensors:
+        kinds[tensor.tensor_type.name] = kinds.get(tensor.tensor_type.name, 0) + 1
+    stored = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: -item[1]))
+    about = {
+        "source": path.name,
+        "sha256": file_sha256(path),
+        "quantisation": stored,
+        "licence": _field(reader, "general.license", None),
+        "converter": CONVERTER,
+    }
+    (folder / "source.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def _refuse_cut(path: Path, reader: Any) -> None:
+    size = path.stat().st_size
+    end = max((int(t.data_offset) + int(t.n_bytes) for t in reader.tensors), default=0)
+    if not reader.tensors or end > size:
+        raise ModelError(f"{path} is cut short: its tensors end at byte {end}, the file at {size}")
+
+
+def _field(reader: Any, name: str, default: Any) -> Any:
+    field = reader.get_field(name)
+    return default if field is None else field.contents()
+
+
+def _write_known(reader: Any, architecture: str, folder: Path) -> None:
+    config = _config(reader, architecture)
+    tensors: dict[str, torch.Tensor] = {}
+    for tensor in reader.tensors:
+        if tensor.name in _DERIVED:
+            continue
+        name = _hf_name(tensor.name)
+        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
+        if architecture == "llama" and (".attn_q." in tensor.name or ".attn_k." in tensor.name):
+            heads = config["num_attention_heads" if ".attn_q." in tensor.name else "num_key_value_heads"]
+            values = _halves(values, heads)
+        tensors[name] = torch.from_numpy(np.array(values, order="C"))
+    config["attention_bias"] = any(name.endswith("o_proj.bias") for name in tensors)
+    config["tie_word_embeddings"] = "lm_head.weight" not in tensors
+    config["vocab_size"] = int(tensors["model.embed_tokens.weight"].shape[0])
+    tokenizer = _tokenizer(reader)
+    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    tokenizer.save_pretrained(folder)
+
+
+def _hf_name(name: str) -> str:
+    stem, _, ending = name.rpartition(".")
+    if stem in _TOP:
+        return f"{_TOP[stem]}.{ending}"
+    block, _, rest = stem.removeprefix("blk.").partition(".")
+    if not stem.startswith("blk.") or rest not in _LAYER:
+        raise KeyError(f"unknown tensor {name}")
+    return f"model.layers.{block}.{_LAYER[rest]}.{ending}"
+
+
+def _halves(values: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
+    # llama.cpp keeps the two rotated channels side by side, transformers half a head apart.
+    rows = values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:])
+    return np.ascontiguousarray(rows.swapaxes(1, 2).reshape(values.shape))
+
+
+def _config(reader: Any, architecture: str) -> dict[str, Any]:
+    def get(key: str, default: Any = None) -> Any:
+        value = _field(reader, f"{architecture}.{key}", default)
+        if value is None:
+            raise KeyError(f"{architecture}.{key} is missing")
+        return value
+
+    heads = int(get("attention.head_count"))
+    width = int(get("embedding_length"))
+    scaling = _field(reader, f"{architecture}.rope.scaling.type", "none")
+    if scaling not in ("none", None):
+        raise ValueError(f"rotary scaling '{scaling}' is not supported")
+    config: dict[str, Any] = {
+        "architectures": [_ARCHITECTURES[architecture]],
+        "model_type": architecture,
+        "hidden_size": width,
+        "num_hidden_layers": int(get("block_count")),
+        "num_attention_heads": heads,
+        "num_key_value_heads": int(get("attention.head_count_kv", heads)),
+        "head_dim": int(_field(reader, f"{architecture}.attention.key_length", None) or width // heads),
+        "intermediate_size": int(get("feed_forward_length")),
+        "max_position_embeddings": int(get("context_length")),
+        "rms_norm_eps": float(get("attention.layer_norm_rms_epsilon")),
+        "rope_parameters": {"rope_type": "default", "rope_theta": float(get("rope.freq_base", 10000.0))},
+        "dtype": "float32",
+    }
+    if reader.get_field("general.file_type") is not None and any(t.name == "rope_freqs.weight" for t in reader.tensors):
+        raise ValueError("per-channel rotary frequencies (Llama 3.1) are not supported in GGUF; open the original model")
+    for ours, theirs in (("bos", "bos"), ("eos", "eos"), ("pad", "padding")):
+        token = _field(reader, f"tokenizer.ggml.{theirs}_token_id", None)
+        config[f"{ours}_token_id"] = None if token is None else int(token)
+    return config
+
+
+def _tokenizer(reader: Any) -> PreTrainedTokenizerFast:
+    kind = _field(reader, "tokenizer.ggml.model", "")
+    cut = _field(reader, "tokenizer.ggml.pre", "default")
+    if kind != "gpt2" or cut not in _CUTS:
+        raise ValueError(f"tokenizer of kind '{kind}', cut '{cut}', is not supported")
+    tokens = _field(reader, "tokenizer.ggml.tokens", None)
+    merges = [tuple(merge.split(" ", 1)) for merge in _field(reader, "tokenizer.ggml.merges", [])]
+    tokenizer = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(_CUTS[cut])
+    tokenizer.decoder = decoders.ByteLevel()
+    types = _field(reader, "tokenizer.ggml.token_type", [])
+    # 3: control token, 4: added by the user (ordinary text that is never split).
+    control = [AddedToken(t, special=True, normalized=False) for t, kind in zip(tokens, types, strict=False) if kind == 3]
+    added = [AddedToken(t, special=False, normalized=False) for t, kind in zip(tokens, types, strict=False) if kind == 4]
+    tokenizer.add_special_tokens(control)
+    tokenizer.add_tokens(added)
+    names = {}
+    for ours, theirs in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")):
+        index = _field(reader, f"tokenizer.ggml.{theirs}_token_id", None)
+        if index is not None and 0 <= int(index) < len(tokens):
+            names[f"{ours}_token"] = tokens[int(index)]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        chat_template=_field(reader, "tokenizer.chat_template", None),
+        clean_up_tokenization_spaces=False,
+        **names,
+    )
+
+
+def _write_through_transformers(path: Path, folder: Path) -> None:
+    # Slow, but it knows more architectures. What it opens cannot be saved: the values go into a model without the mark.
+    opened = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    config = opened.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain = type(opened)._from_config(config, dtype=torch.float32)
+    plain.load_state_dict(opened.state_dict())
+    plain.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(folder)
+
+
