@@ -9,7 +9,15 @@ from jaxtyping import install_import_hook
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-install_import_hook("brodmann", "beartype.beartype")
+PACKAGE = Path(__file__).parents[1] / "src" / "brodmann"
+# The compiled kernels stay out: numba cannot compile a function wrapped in a type check. Naming a package would take
+# in all of it, so the modules are named one by one.
+MODULES = [
+    "brodmann." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name not in ("__init__.py", "fused.py")
+]
+install_import_hook(MODULES, "beartype.beartype")
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -7,14 +7,25 @@
 from importlib import import_module
 from typing import Any
 
-_SUBMODULES = ("core", "figures", "fused", "gaussian", "graphs", "lattice", "phiid", "binary", "surrogates")
-
-__all__ = ["study", *_SUBMODULES]
+__all__ = [
+    "binary",
+    "core",
+    "figures",
+    "fused",
+    "gaussian",
+    "graphs",
+    "lattice",
+    "pairs",
+    "phiid",
+    "study",
+    "surrogates",
+    "windows",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name == "study":
         return import_module("brodmann.synergy.study").study
-    if name in _SUBMODULES:
+    if name in __all__:
         return import_module(f"brodmann.synergy.{name}")
     raise AttributeError(f"module 'brodmann.synergy' has no attribute '{name}'")

@@ -6,7 +6,6 @@ Beer 2010, arXiv 1004.2515). Everything is in nats; the cost does not grow with 
 matrix product.
 """
 
-import math
 from itertools import combinations
 
 import torch
@@ -17,7 +16,8 @@ from brodmann.synergy.gaussian import Informations, ccs_redundancies, mmi_redund
 
 _AXES = {"x": 0, "a": 1, "y": 2, "b": 3}
 _TERMS = ("xa", "xb", "ya", "yb", "xy_a", "xy_b", "x_ab", "y_ab", "xy_ab")
-_NO_SIGN = 1e-12  # local informations of discrete variables are often exactly zero, up to rounding
+NO_SIGN = 1e-12
+"""Local informations of discrete variables are often exactly zero up to rounding; smaller values have no sign."""
 
 
 def joint_distribution(
@@ -80,7 +80,7 @@ def redundancies(p: Float[Tensor, "2 2 2 2 *pair"], i: Informations, kind: str) 
     if kind == "mmi":
         return mmi_redundancies(i)
     if kind == "ccs":
-        local = ccs_redundancies(local_informations(p), tolerance=_NO_SIGN)
+        local = ccs_redundancies(local_informations(p), tolerance=NO_SIGN)
         return tuple((p * r).sum((0, 1, 2, 3)) for r in local)
     r_a, r_b, r_ab = i_min(p, "a", "x", "y"), i_min(p, "b", "x", "y"), i_min(p, "ab", "x", "y")
     q_x, q_y, q_xy = i_min(p, "x", "a", "b"), i_min(p, "y", "a", "b"), i_min(p, "xy", "a", "b")
@@ -99,8 +99,8 @@ def i_min(p: Float[Tensor, "2 2 2 2 *pair"], target: str, first: str, second: st
     --------
     >>> p = torch.zeros(2, 2, 2, 2, dtype=torch.float64)
     >>> p[0, 0, 0, 0] = p[1, 1, 1, 1] = 0.5
-    >>> round(float(i_min(p, "a", "x", "y") / math.log(2)), 12)
-    1.0
+    >>> round(float(i_min(p, "a", "x", "y")), 6)  # one bit
+    0.693147
     """
     weight = _marginal(p, target)
 
@@ -113,14 +113,18 @@ def i_min(p: Float[Tensor, "2 2 2 2 *pair"], target: str, first: str, second: st
     return (weight * torch.minimum(specific(first), specific(second))).sum((0, 1, 2, 3))
 
 
-def local_redundancies(
-    p: Float[Tensor, "2 2 2 2 *pair"], i: Informations, local: Informations, kind: str
-) -> tuple[Tensor, ...]:
-    """Redundancies of each state (MMI and CCS only; I_min is an average by definition)."""
-    if kind == "ccs":
-        return ccs_redundancies(local, tolerance=_NO_SIGN)
-    last = Informations(
-        **{name: value.movedim((0, 1, 2, 3), (-4, -3, -2, -1)).flatten(-4) for name, value in vars(local).items()}
-    )
-    chosen = mmi_redundancies(i, local=last)
-    return tuple(r.unflatten(-1, (2, 2, 2, 2)).movedim((-4, -3, -2, -1), (0, 1, 2, 3)) for r in chosen)
+def sample_informations(
+    p: Float[Tensor, "2 2 2 2 row column"],
+    states: tuple[Tensor, Tensor, Tensor, Tensor],
+) -> Informations:
+    """Informations of each sample, (row, column, sample), looked up in those of its state.
+
+    ``states`` are the bits of x and a (row, sample) and of y and b (column, sample).
+    """
+    x, a, y, b = states
+    index = (2 * x.to(torch.int64) + a)[:, None] * 4 + (2 * y.to(torch.int64) + b)[None]
+    fields = {}
+    for name, value in vars(local_informations(p)).items():
+        table = value.flatten(0, 3).permute(1, 2, 0)
+        fields[name] = table.gather(-1, index)
+    return Informations(**fields)

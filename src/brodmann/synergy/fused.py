@@ -24,7 +24,7 @@ def _conditionals(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya):  # type: ignore[no-untype
     v_xy, v_ab = (1 - r_xy) * (1 + r_xy), (1 - r_ab) * (1 + r_ab)
     v_xa, v_yb = (1 - r_xa) * (1 + r_xa), (1 - r_yb) * (1 + r_yb)
     v_xb, v_ya = (1 - r_xb) * (1 + r_xb), (1 - r_ya) * (1 + r_ya)
-    least = min(min(min(v_xy, v_ab), min(v_xa, v_yb)), min(v_xb, v_ya))
+    least = min(v_xy, v_ab, v_xa, v_yb, v_xb, v_ya)
     v_xy, v_ab = max(v_xy, _FLOOR), max(v_ab, _FLOOR)
     v_xa, v_yb, v_xb, v_ya = max(v_xa, _FLOOR), max(v_yb, _FLOOR), max(v_xb, _FLOOR), max(v_ya, _FLOOR)
     c_ya, c_yb = r_ya - r_xy * r_xa, r_yb - r_xy * r_xb
@@ -33,7 +33,7 @@ def _conditionals(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya):  # type: ignore[no-untype
     k_a, k_b, k_x, k_y = c_ya * w_xy, c_yb * w_xy, c_xb * w_ab, c_yb_a * w_ab
     v_a, v_b = v_xa - c_ya * k_a, v_xb - c_yb * k_b
     v_x, v_y = v_xa - c_xb * k_x, v_ya - c_yb_a * k_y
-    least = min(least, min(min(v_a, v_b), min(v_x, v_y)))
+    least = min(least, v_a, v_b, v_x, v_y)
     v_a, v_b, v_x, v_y = max(v_a, _FLOOR), max(v_b, _FLOOR), max(v_x, _FLOOR), max(v_y, _FLOOR)
     c_ba = (r_ab - r_xa * r_xb) - c_ya * k_b
     k_ba = c_ba / v_a
@@ -65,31 +65,43 @@ def _mmi_row(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya, buffer, near):  # type: ignore[
 
 
 @njit(inline="always", **_JIT)
-def _store(out, row, j, v):  # type: ignore[no-untyped-def]
-    out[0, row, j], out[1, row, j], out[2, row, j], out[3, row, j] = v[0], v[1], v[2], v[3]
-    out[4, row, j], out[5, row, j], out[6, row, j], out[7, row, j] = v[4], v[5], v[6], v[7]
-    out[8, row, j], out[9, row, j], out[10, row, j], out[11, row, j] = v[8], v[9], v[10], v[11]
-    out[12, row, j], out[13, row, j], out[14, row, j], out[15, row, j] = v[12], v[13], v[14], v[15]
+def _store(out, j, v):  # type: ignore[no-untyped-def]
+    out[0, j], out[1, j], out[2, j], out[3, j] = v[0], v[1], v[2], v[3]
+    out[4, j], out[5, j], out[6, j], out[7, j] = v[4], v[5], v[6], v[7]
+    out[8, j], out[9, j], out[10, j], out[11, j] = v[8], v[9], v[10], v[11]
+    out[12, j], out[13, j], out[14, j], out[15, j] = v[12], v[13], v[14], v[15]
 
 
 @njit(**_JIT)
-def mmi_atoms(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya, i_xa, i_yb, out, near):  # type: ignore[no-untyped-def]
-    """All atoms under MMI. Shapes: r_xy, r_ab, r_xb, r_ya, near (row, column); r_xa, i_xa (row,); r_yb, i_yb (column,);
-    out (16, row, column)."""
-    rows, columns = r_xy.shape
-    i = np.empty((7, columns))
-    for row in range(rows):
-        _mmi_row(r_xy[row], r_ab[row], r_xa[row], r_yb, r_xb[row], r_ya[row], i, near[row])
-        xa = i_xa[row]
-        for j in range(columns):
+def mmi_atoms(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya, start, stop, index, out, near):  # type: ignore[no-untyped-def]
+    """Atoms under MMI of the pairs (row, column) with ``start <= row < stop`` and ``row < column``.
+
+    r_xy, r_ab, r_xb, r_ya, near: (unit, unit); r_xa, r_yb: (unit,); out: (atom, unit, unit) for the atoms ``index``.
+    """
+    units = r_xy.shape[0]
+    i, values = np.empty((7, units)), np.empty((16, units))
+    i_yb = np.empty(units)
+    for j in range(start, units):
+        i_yb[j] = -0.5 * math.log(max((1 - r_yb[j]) * (1 + r_yb[j]), _FLOOR))
+    for row in range(start, stop):
+        first = row + 1
+        _mmi_row(
+            r_xy[row, first:], r_ab[row, first:], r_xa[row], r_yb[first:], r_xb[row, first:], r_ya[row, first:],
+            i[:, first:], near[row, first:],
+        )  # fmt: skip
+        xa = -0.5 * math.log(max((1 - r_xa[row]) * (1 + r_xa[row]), _FLOOR))
+        for j in range(first, units):
             yb, xb, ya = i_yb[j], i[0, j], i[1, j]
             xy_a, xy_b, x_ab, y_ab = i[2, j], i[3, j], i[4, j], i[5, j]
             r_a, r_b, q_x, q_y = min(xa, ya), min(xb, yb), min(xa, xb), min(ya, yb)
-            values = _atoms(
+            v = _atoms(
                 xa, xb, ya, yb, xy_a, xy_b, x_ab, y_ab, xy_a + i[6, j],
                 r_a, r_b, min(x_ab, y_ab), q_x, q_y, min(xy_a, xy_b), min(r_a, r_b),
             )  # fmt: skip
-            _store(out, row, j, values)
+            _store(values, j, v)
+        for k in range(index.shape[0]):
+            for j in range(first, units):
+                out[k, row, j] = values[index[k], j]
 
 
 @njit(inline="always", fastmath=_CONTRACT, **_JIT)
@@ -154,15 +166,15 @@ def _row_sums(values, sums):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def ccs_atoms(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya, x, y, a, b, out, near):  # type: ignore[no-untyped-def]
-    """All atoms under CCS, averaged over samples. As `mmi_atoms`; x, a (row, sample) and y, b (column, sample) are
-    centred and divided by their ``ddof=1`` standard deviation."""
-    rows, columns = r_xy.shape
-    samples = x.shape[1]
+def ccs_atoms(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya, x, y, a, b, start, stop, index, out, near):  # type: ignore[no-untyped-def]
+    """Atoms under CCS, averaged over samples. As `mmi_atoms`; x, y, a, b (unit, sample) are centred and divided by
+    their ``ddof=1`` standard deviation.
+    """
+    units, samples = x.shape
     half = 0.5 / samples
-    s, series = np.empty(7), np.empty((7, samples))
-    for row in range(rows):
-        for j in range(columns):
+    s, series, values = np.empty(7), np.empty((7, samples)), np.empty((16, units))
+    for row in range(start, stop):
+        for j in range(row + 1, units):
             r = (r_xy[row, j], r_ab[row, j], r_xa[row], r_yb[j], r_xb[row, j], r_ya[row, j])
             (_, v_ab, v_xa, v_yb, v_xb, v_ya, v_a, v_b, v_x, v_y, k_a, k_b, k_x, k_y, k_ba, v_ba, w_ab, least) = (
                 _conditionals(r[0], r[1], r[2], r[3], r[4], r[5])
@@ -175,21 +187,25 @@ def ccs_atoms(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya, x, y, a, b, out, near):  # typ
             inverse = (1 / v_xa, 1 / v_yb, 1 / v_xb, 1 / v_ya, 1 / v_a, 1 / v_b, 1 / v_x, 1 / v_y, 1 / v_ba, w_ab)
             _ccs_samples(x[row], y[j], a[row], b[j], r, inverse, (k_a, k_b, k_x, k_y, k_ba), logs, series)
             _row_sums(series, s)
-            values = _atoms(
+            v = _atoms(
                 -0.5 * logs[0], -0.5 * logs[2], -0.5 * logs[3], -0.5 * logs[1], -0.5 * logs[4], -0.5 * logs[5],
                 -0.5 * logs[6], -0.5 * logs[7], -0.5 * (logs[4] + logs[8] - logs[9]),
                 s[0] * half, s[1] * half, s[2] * half, s[3] * half, s[4] * half, s[5] * half, s[6] * half,
             )  # fmt: skip
-            _store(out, row, j, values)
+            _store(values, j, v)
+        for k in range(index.shape[0]):
+            for j in range(row + 1, units):
+                out[k, row, j] = values[index[k], j]
 
 
 @njit(**_JIT)
 def mirror(out, swapped, start, stop):  # type: ignore[no-untyped-def]
-    """Fill rows ``start:stop`` left of the diagonal from the columns above it: atom k of (i, j) is atom swapped[k] of
-    (j, i). Tiles keep both sides in cache."""
+    """Fill rows ``start:stop`` left of the diagonal from above it: atom k of (i, j) is atom swapped[k] of (j, i).
+
+    Tiles keep both sides in cache.
+    """
     for k in range(out.shape[0]):
-        source = out[swapped[k]]
-        target = out[k]
+        source, target = out[swapped[k]], out[k]
         for j0 in range(0, stop, 64):
             for i in range(start, stop):
                 for j in range(j0, min(j0 + 64, i)):

@@ -9,7 +9,7 @@ from typing import Any
 ATOMS = (
     "rtr", "rtx", "rty", "rts", "xtr", "xtx", "xty", "xts", "ytr", "ytx", "yty", "yts", "str", "stx", "sty", "sts",
 )  # fmt: skip
-"""Names of the atoms: what the past carries, ``t`` (to), what the future carries; r redundant, x and y unique, s synergistic."""
+"""Names: what the past carries, ``t`` (to), what the future carries; r redundant, x and y unique, s synergistic."""
 
 SWAPPED = tuple(ATOMS.index(name.translate(str.maketrans("xy", "yx"))) for name in ATOMS)
 """Position of the atom that each atom becomes when the two units change places."""

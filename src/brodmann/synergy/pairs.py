@@ -1,0 +1,234 @@
+"""Atoms of all pairs of units, block by block, compiled or with torch: the bridge from windows to matrices.
+
+Nothing is estimated here that `gaussian`, `binary` and `lattice` do not define; this module only decides which pairs
+are computed where, and how much memory that takes.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from brodmann.errors import SettingsError
+from brodmann.synergy import binary, fused, gaussian
+from brodmann.synergy.lattice import ATOMS, SWAPPED, atoms
+from brodmann.synergy.windows import CONSTANT, ESTIMATORS, NON_FINITE, Windows
+
+_BYTES_PER_BLOCK = 1 << 28
+
+
+@dataclass(frozen=True)
+class PairAtoms:
+    """Atoms of all pairs: (atom, unit, unit) in nats, and where a correlation was too close to one to resolve."""
+
+    names: tuple[str, ...]
+    values: Float[np.ndarray, "atom unit unit"]
+    near_singular: Bool[np.ndarray, "unit unit"]
+
+
+def pair_atoms(
+    rows: Windows,
+    columns: Windows | None = None,
+    *,
+    redundancy: str = "mmi",
+    names: Sequence[str] = ATOMS,
+    backend: str = "auto",
+    block: int | None = None,
+) -> PairAtoms:
+    """Atoms of all pairs i < j, unit i taken from ``rows`` and unit j from ``columns``.
+
+    Parameters
+    ----------
+    rows, columns
+        Windows of the same units. Different windows (surrogates, other prompts) give null values; the default is
+        ``columns = rows``. The lower triangle is filled by exchanging x and y, the diagonal is 0.
+    redundancy
+        ``mmi``, ``ccs``, or ``i_min`` (bits only).
+    names
+        Atoms to keep.
+    backend
+        ``fused`` (compiled, CPU), ``torch`` (any device), or ``auto``.
+    block
+        Pairs held at once; bounds the memory beside the result.
+    """
+    columns = rows if columns is None else columns
+    offered = ESTIMATORS["binary" if rows.discrete else "gaussian"]
+    if redundancy not in offered:
+        raise SettingsError(
+            f"redundancy '{redundancy}' is not offered for this estimator; choose {' or '.join(offered)}"
+        )
+    kept = _with_partners(names)
+    units = rows.past.shape[0]
+    out = np.zeros((len(kept), units, units))
+    near = np.zeros((units, units), dtype=bool)
+    use_fused = rows.past.device.type == "cpu" and not rows.discrete if backend == "auto" else backend == "fused"
+    make = _fused_blocks if use_fused else _torch_blocks
+    work, height = make(rows, columns, redundancy, [ATOMS.index(name) for name in kept], out, near, block)
+    _over_rows(work, units, height, threads=torch.get_num_threads() if use_fused else 1)
+    partner = np.array([kept.index(ATOMS[SWAPPED[ATOMS.index(name)]]) for name in kept])
+    _over_rows(lambda start, stop: fused.mirror(out, partner, start, stop), units, 64, torch.get_num_threads())
+    near |= near.T
+    _apply_flags(out, np.maximum(rows.flag, columns.flag))
+    return PairAtoms(tuple(names), out[: len(names)], near)
+
+
+def _with_partners(names: Sequence[str]) -> list[str]:
+    """The atoms asked for, then those that stand in for them when the units change places."""
+    swapped = [ATOMS[SWAPPED[ATOMS.index(name)]] for name in names]
+    return list(dict.fromkeys([*names, *swapped]))
+
+
+def _over_rows(work: Callable[[int, int], None], units: int, height: int, threads: int) -> None:
+    spans = [(start, min(start + height, units)) for start in range(0, units, height)]
+    if threads == 1 or len(spans) == 1:
+        for span in spans:
+            work(*span)
+        return
+    with ThreadPoolExecutor(threads) as pool_of_threads:
+        list(pool_of_threads.map(lambda span: work(*span), spans))
+
+
+@dataclass(frozen=True)
+class _Correlations:
+    """The six correlations of each pair: unit i of the rows with unit j of the columns."""
+
+    xy: Tensor
+    ab: Tensor
+    xa: Tensor
+    yb: Tensor
+    xb: Tensor
+    ya: Tensor
+
+    @classmethod
+    def of(cls, rows: Windows, columns: Windows) -> "_Correlations":
+        n = rows.past.shape[1] - 1
+        own_rows, own_columns = ((w.past * w.future).sum(1) / n for w in (rows, columns))
+        return cls(
+            rows.past @ columns.past.T / n, rows.future @ columns.future.T / n, own_rows, own_columns,
+            rows.past @ columns.future.T / n, rows.future @ columns.past.T / n,
+        )  # fmt: skip
+
+
+def _fused_blocks(
+    rows: Windows,
+    columns: Windows,
+    redundancy: str,
+    index: list[int],
+    out: np.ndarray,
+    near: np.ndarray,
+    block: int | None,
+) -> tuple[Callable[[int, int], None], int]:
+    r = _Correlations.of(rows, columns)
+    arguments = [value.numpy() for value in (r.xy, r.ab, r.xa, r.yb, r.xb, r.ya)]
+    kernel = fused.mmi_atoms
+    if redundancy == "ccs":
+        kernel = fused.ccs_atoms
+        arguments += [w.contiguous().numpy() for w in (rows.past, columns.past, rows.future, columns.future)]
+    which = np.array(index)
+
+    def work(start: int, stop: int) -> None:
+        kernel(*arguments, start, stop, which, out, near)
+
+    return work, max(1, min(32, (block or out[0].size) // max(out.shape[1], 1)))
+
+
+def _torch_blocks(
+    rows: Windows,
+    columns: Windows,
+    redundancy: str,
+    index: list[int],
+    out: np.ndarray,
+    near: np.ndarray,
+    block: int | None,
+) -> tuple[Callable[[int, int], None], int]:
+    r = None if rows.discrete else _Correlations.of(rows, columns)
+    samples = rows.past.shape[1] if redundancy == "ccs" and r is not None else 1
+    pairs = block or max(1, _BYTES_PER_BLOCK // (8 * 40 * samples))
+
+    def work(start: int, stop: int) -> None:
+        span = slice(start, stop), slice(start, None)
+        if r is None:
+            values = _binary_atoms(rows, columns, redundancy, span)
+        else:
+            c, i = _gaussian_pairs(r, span)
+            near[span] = np.triu(c.near_singular.cpu().numpy(), 1)
+            if redundancy == "ccs":
+                local = _gaussian_samples(c, rows, columns, span)
+                means = tuple(v.mean(-1) for v in gaussian.ccs_redundancies(local))
+                values = atoms(*i.astuple(), *means)
+            else:
+                values = atoms(*i.astuple(), *gaussian.mmi_redundancies(i))
+        upper = out.shape[1] - start
+        for position, k in enumerate(index):
+            out[(position, *span)] = np.triu(values[k].expand(stop - start, upper).cpu().numpy(), 1)
+
+    return work, max(1, pairs // max(out.shape[1], 1))
+
+
+_Span = tuple[slice, slice]
+
+
+def _gaussian_pairs(r: _Correlations, span: _Span) -> tuple[gaussian.Conditionals, gaussian.Informations]:
+    down, across = span
+    c = gaussian.conditionals(r.xy[span], r.ab[span], r.xa[down, None], r.yb[None, across], r.xb[span], r.ya[span])
+    return c, gaussian.mean_informations(c)
+
+
+def _gaussian_samples(c: gaussian.Conditionals, rows: Windows, columns: Windows, span: _Span) -> gaussian.Informations:
+    down, across = span
+    x, a = rows.past[down][:, None], rows.future[down][:, None]
+    y, b = columns.past[across][None], columns.future[across][None]
+    return gaussian.local_informations(c, x, y, a, b)
+
+
+def _binary_joint(rows: Windows, columns: Windows, span: _Span) -> Tensor:
+    down, across = span
+    return binary.joint_distribution(rows.past[down], rows.future[down], columns.past[across], columns.future[across])
+
+
+def _binary_atoms(rows: Windows, columns: Windows, redundancy: str, span: _Span) -> tuple[Tensor, ...]:
+    p = _binary_joint(rows, columns, span)
+    i = binary.mean_informations(p)
+    return atoms(*i.astuple(), *binary.redundancies(p, i, redundancy))
+
+
+def _apply_flags(out: np.ndarray, flag: np.ndarray) -> None:
+    for kind, value in ((CONSTANT, 0.0), (NON_FINITE, np.nan)):
+        out[:, flag == kind, :] = value
+        out[:, :, flag == kind] = value
+    out[:, np.arange(out.shape[1]), np.arange(out.shape[1])] = 0.0
+
+
+def local_atoms(
+    rows: Windows, *, redundancy: str = "mmi", names: Sequence[str] = ATOMS
+) -> Float[np.ndarray, "atom unit unit sample"]:
+    """Atoms of every sample of every pair, in nats. Memory grows with units squared times samples: for few units.
+
+    Under MMI the sample values of whichever information is smaller on average stand for the redundancy, as in the
+    reference implementation; I_min is an average by definition and has no sample values.
+    """
+    span = slice(None), slice(None)
+    if redundancy not in ("mmi", "ccs"):
+        raise SettingsError(f"redundancy '{redundancy}' has no sample values; choose mmi or ccs")
+    if rows.discrete:
+        p = _binary_joint(rows, rows, span)
+        i = binary.mean_informations(p)
+        local = binary.sample_informations(p, (rows.past, rows.future, rows.past, rows.future))
+    else:
+        c, i = _gaussian_pairs(_Correlations.of(rows, rows), span)
+        local = _gaussian_samples(c, rows, rows, span)
+    tolerance = binary.NO_SIGN if rows.discrete else 0.0
+    shares = (
+        gaussian.ccs_redundancies(local, tolerance=tolerance)
+        if redundancy == "ccs"
+        else gaussian.mmi_redundancies(i, local=local)
+    )
+    values = atoms(*local.astuple(), *shares)
+    units, samples = rows.past.shape
+    out = np.stack([values[ATOMS.index(name)].expand(units, units, samples).cpu().numpy() for name in names])
+    _apply_flags(out, rows.flag)
+    return out
