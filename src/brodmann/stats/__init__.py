@@ -1,5 +1,16 @@
 """Statistics that every analysis shares: findings, intervals, nulls, corrections. numpy and scipy only."""
 
+from brodmann.stats.bootstrap import (
+    Bootstrap,
+    bca,
+    bootstrap_interval,
+    resampling_weights,
+    simultaneous_band,
+    weighted_mean,
+)
+from brodmann.stats.changepoint import Segmentation, segment
+from brodmann.stats.effects import Effect, hedges_g
+from brodmann.stats.equivalence import Equivalence, tost, tost_mean
 from brodmann.stats.finding import Direction, Finding, Judgement, Verdict, conclude, correct, judge
 from brodmann.stats.multiple import adjust, fdr, holm
 from brodmann.stats.permutation import (
@@ -11,23 +22,45 @@ from brodmann.stats.permutation import (
     random_orders,
     sign_flip_test,
 )
+from brodmann.stats.reliability import SplitHalf, spearman_brown, split_half
+from brodmann.stats.surrogates import circular_shift, derangement, phase_randomise, prompt_mismatch
 
 __all__ = [
+    "Bootstrap",
     "Direction",
+    "Effect",
+    "Equivalence",
     "Finding",
     "Judgement",
     "PermutationResult",
+    "Segmentation",
+    "SplitHalf",
     "Verdict",
     "adjust",
     "all_orders",
+    "bca",
+    "bootstrap_interval",
+    "circular_shift",
     "conclude",
     "correct",
     "count_orders",
+    "derangement",
     "fdr",
+    "hedges_g",
     "holm",
     "judge",
     "p_value",
     "permutation_test",
+    "phase_randomise",
+    "prompt_mismatch",
     "random_orders",
+    "resampling_weights",
+    "segment",
     "sign_flip_test",
+    "simultaneous_band",
+    "spearman_brown",
+    "split_half",
+    "tost",
+    "tost_mean",
+    "weighted_mean",
 ]

@@ -125,8 +125,8 @@ def judge(
     p_values: Mapping[str, float],
     *,
     direction: Direction = "greater",
-    margin: float = 0.0,
-    reference: float = 0.0,
+    margin: float | int = 0.0,
+    reference: float | int = 0.0,
     alpha: float = 0.05,
 ) -> Judgement:
     """Decide a verdict. This is the only place where verdicts are made.
@@ -212,8 +212,8 @@ def conclude(
     nulls: Mapping[str, Any] | None = None,
     p_values: Mapping[str, float] | None = None,
     direction: Direction = "greater",
-    margin: float = 0.0,
-    reference: float = 0.0,
+    margin: float | int = 0.0,
+    reference: float | int = 0.0,
     level: float = 0.95,
     alpha: float | None = None,
     units: str,
@@ -303,7 +303,7 @@ def correct(findings: Sequence[Finding], method: Literal["holm", "bh", "by"] = "
     return tuple(result)
 
 
-def _check(interval: tuple[float, float], direction: Direction, margin: float, alpha: float) -> None:
+def _check(interval: tuple[float, float], direction: Direction, margin: float | int, alpha: float) -> None:
     if not margin >= 0:
         raise ValueError(f"margin = {margin}: the smallest effect of interest is 0 or more")
     if not 0 < alpha < 1:
@@ -315,7 +315,7 @@ def _check(interval: tuple[float, float], direction: Direction, margin: float, a
 
 
 def _would_change(
-    direction: Direction, margin: float, reference: float, alpha: float, nulls: tuple[str, ...]
+    direction: Direction, margin: float | int, reference: float | int, alpha: float, nulls: tuple[str, ...]
 ) -> dict[str, str]:
     upper, lower = f"{reference + margin:.3g}", f"{reference - margin:.3g}"
     beat = f"p < {alpha:g} against {' and '.join(nulls)}" if nulls else f"a null model beaten at p < {alpha:g}"
