@@ -1,6 +1,7 @@
 """The directory a user keeps: a plan of tasks, engines that run it, the store of results and the report.
 
-The atlas knows its analyses only through the registry's lazy strings; nothing here imports torch before a task needs it.
+The atlas knows its analyses only through the registry's lazy strings; nothing here imports torch before a task
+needs it.
 """
 
 from importlib import import_module
@@ -10,7 +11,6 @@ _HOMES = {
     "Atlas": "brodmann.atlas.atlas",
     "map": "brodmann.atlas.atlas",
     "open_atlas": "brodmann.atlas.atlas",
-    "plan_map": "brodmann.atlas.plan",
     "Plan": "brodmann.atlas.plan",
     "Task": "brodmann.atlas.plan",
     "Engine": "brodmann.atlas.engines",
@@ -19,7 +19,17 @@ _HOMES = {
     "studies": "brodmann.atlas.registry",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "Atlas",
+    "Engine",
+    "LocalEngine",
+    "Plan",
+    "Study",
+    "Task",
+    "map",
+    "open_atlas",
+    "studies",
+]
 
 
 def __getattr__(name: str) -> Any:

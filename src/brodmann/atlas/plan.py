@@ -182,13 +182,13 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
         results[study.name] = key
         after = recorded + tuple(k for seed in used for k in replays[seed])
         tasks.append(
-            Task(f"{study.name}-{key}", "study", study.title, f"results/{study.name}-{key}.zarr", after, name=study.name)
+            Task(
+                f"{study.name}-{key}", "study", study.title, f"results/{study.name}-{key}.zarr", after, name=study.name
+            )
         )
     if page:
         tasks += _page(basis, results, skipped, recorded)
-    return Plan(
-        basis, tuple(tasks), MappingProxyType(controls), MappingProxyType(results), MappingProxyType(skipped)
-    )
+    return Plan(basis, tuple(tasks), MappingProxyType(controls), MappingProxyType(results), MappingProxyType(skipped))
 
 
 def _page(basis: Basis, results: dict[str, str], skipped: dict[str, str], recorded: tuple[str, ...]) -> list[Task]:
@@ -241,7 +241,9 @@ def _obstacle(study: Study, basis: Basis, settings: MapSettings) -> str | None:
         (f"tokens in each series (lag {lag})", basis.tokens, needs.pairs_of_tokens + lag),
     ):
         if has < least:
-            return f"it needs at least {least} {what}; {basis.label} has {has}" if what in ("layers", "units") else (
-                f"it needs at least {least} {what}; this recording has {has}"
+            return (
+                f"it needs at least {least} {what}; {basis.label} has {has}"
+                if what in ("layers", "units")
+                else (f"it needs at least {least} {what}; this recording has {has}")
             )
     return None

@@ -56,8 +56,10 @@ def disk_error(error: BaseException) -> OSError | None:
 def store_error(error: OSError, where: Path) -> StoreError:
     """One line for a disk problem."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-    hint = "free some space, then run the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (
-        "choose another folder with --out"
+    hint = (
+        "free some space, then run the same command again"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else ("choose another folder with --out")
     )
     return StoreError(f"cannot write to {where}: {reason}; {hint}")
 
@@ -171,6 +173,9 @@ class Folder:
         for folder in (self.root, self.results, self.root / "done", self.root / "plans"):
             for path in folder.glob(".*.[0-9]*"):
                 remove(path)
+        for pattern in (".*.tmp", "*.zarr/tasks/*.tmp"):
+            for path in self.recordings.glob(pattern):
+                remove(path)
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -241,3 +246,15 @@ class Folder:
         if not isinstance(loaded, dict) or loaded.get("format") != FORMAT:
             raise StoreError(f"{path} was not written by this version of brodmann ({FORMAT}); choose another folder")
         return loaded
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Lines of the execution log; a line that a killed process left unfinished is passed over."""
+        try:
+            text = (self.root / "log.jsonl").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return
+        for line in text.splitlines():
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    yield event

@@ -1,0 +1,292 @@
+"""The worker: does one task at a time, keeps opened models between tasks, and times its stages.
+
+The only module of the atlas that opens models and calls studies; everything heavy is imported when a task needs it.
+"""
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from brodmann.atlas.engines import Tell, Tick
+from brodmann.atlas.plan import SUBJECT, Basis, Plan, Task, shortest, study_seed
+from brodmann.atlas.registry import resolve, studies
+from brodmann.atlas.store import Folder, write_text
+from brodmann.errors import RecordingError
+from brodmann.settings import MapSettings, to_yaml
+
+Part = Callable[[float, str], None]
+
+
+class Stopwatch:
+    """Wall seconds by stage, until somebody takes them."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the block's wall time under a name."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def take(self) -> dict[str, float]:
+        """What was counted since the last time."""
+        taken = dict(self._seconds)
+        self._seconds.clear()
+        return taken
+
+
+class Workshop:
+    """Does the tasks of an atlas in this process.
+
+    Parameters
+    ----------
+    folder
+        The atlas.
+    model
+        Name of the model.
+    settings
+        All settings.
+    subject
+        The opened model, if the caller has one.
+    watch
+        Counts the stages that belong to no single task (import, load, random weights).
+    """
+
+    def __init__(self, folder: Folder, model: str, settings: MapSettings, subject: Any, watch: Stopwatch) -> None:
+        self._folder, self._model, self._settings, self._watch = folder, model, settings, watch
+        self._given = subject
+        self._opened: dict[str, Any] = {}
+        self._layouts: dict[str, Any] = {}
+        self._plan: Plan | None = None
+        self._write_manifest: Callable[[], None] = lambda: None
+        self._loaded: tuple[str, Any] | None = None
+
+    def prepare(self, plan: Plan, write_manifest: Callable[[], None]) -> None:
+        """Take the plan whose tasks will come, and the way to bring ``atlas.json`` up to date before the report."""
+        self._plan, self._write_manifest = plan, write_manifest
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._opened.clear()
+        self._layouts.clear()
+        self._loaded = None
+
+    def keep(self, subjects: frozenset[str]) -> None:
+        """Let go of opened models that no remaining task needs; random models are made from the subject."""
+        if any(name.startswith("random:") for name in subjects):
+            subjects = subjects | {SUBJECT}
+        for name in set(self._opened) - subjects:
+            del self._opened[name]
+            self._layouts.pop(name, None)
+
+    def basis(self, tell: Tell | None) -> Basis:
+        """Open the model and the prompts, and say what they stand for."""
+        if tell is not None:
+            tell(Tick("open the model", 0, 0))
+        subject = self._subject(SUBJECT)
+        layout = self._layout(SUBJECT)
+        tokens = (
+            min(shortest(layout.settings), layout.steps)
+            if layout.mode == "generate"
+            else min(len(passage.ids) for passage in layout.passages)
+        )
+        return Basis(
+            recording=layout.key,
+            batches=len(layout.tasks),
+            label=subject.label,
+            layers=len({(s, n) for s, n in zip(layout.units["stack"], layout.units["layer"], strict=True)}),
+            units=len(layout.units),
+            prompts=len(layout.passages),
+            tokens=tokens,
+            provenance=subject.provenance,
+        )
+
+    def run(self, task: Task, tell: Part) -> dict[str, Any]:
+        """Do a task and give the facts for its marker."""
+        if task.kind in ("record", "replay"):
+            return self._record(task, tell)
+        if task.kind == "study":
+            return self._study(task, tell)
+        return self._tables() if task.kind == "tables" else self._report()
+
+    def _subject(self, name: str) -> Any:
+        if name not in self._opened:
+            with self._watch.stage("import"):
+                from brodmann import models
+            if name == SUBJECT:
+                load = self._settings.load
+                with self._watch.stage("load"):
+                    self._opened[name] = self._given or models.load(
+                        self._model,
+                        revision=load.revision,
+                        device=load.device,
+                        dtype=load.dtype,
+                        trust_remote_code=load.trust_remote_code,
+                        allow_pickle=load.allow_pickle,
+                        seed=self._settings.seed,
+                    )
+            else:
+                subject = self._subject(SUBJECT)
+                with self._watch.stage("random weights"):
+                    self._opened[name] = models.randomise(subject, int(name.removeprefix("random:")))
+        return self._opened[name]
+
+    def _layout(self, name: str) -> Any:
+        """The recording's plan for an opened model: batches, tokens, units."""
+        if name not in self._layouts:
+            subject = self._subject(name)
+            with self._watch.stage("plan"):
+                from brodmann.recordings import plan as recording_plan
+                from brodmann.recordings.prompts import read_prompts
+
+                if name == SUBJECT:
+                    prompts = read_prompts(self._settings.record.prompts)
+                    self._layouts[name] = recording_plan.plan_recording(subject, prompts, self._settings.record)
+                else:
+                    self._layouts[name] = recording_plan.plan_replay(subject, self._recording())
+        return self._layouts[name]
+
+    def _recording(self) -> Any:
+        assert self._plan is not None
+        return self._load(self._plan.recording_path())
+
+    def _load(self, path: str) -> Any:
+        """A finished recording; the last one stays in memory, because each random model follows it."""
+        if self._loaded is None or self._loaded[0] != path:
+            from brodmann.recordings import load
+
+            self._loaded = (path, load(self._folder.root / path))
+        return self._loaded[1]
+
+    def _record(self, task: Task, tell: Part) -> dict[str, Any]:
+        from brodmann.recordings.store import ZarrStore
+
+        assert self._plan is not None
+        assert task.subject is not None
+        subject, layout = self._subject(task.subject), self._layout(task.subject)
+        if task.kind == "record" and layout.key != self._plan.basis.recording:
+            raise RecordingError(
+                f"{self._model} or its prompts changed while the atlas was being made; run the same command again"
+            )
+        start = time.perf_counter()
+        store = ZarrStore.create(self._folder.root / task.output, layout)
+        batch = layout.tasks[task.batch]
+        if batch.key not in store.done():  # a run may have been killed between the recording's marker and ours
+            self._run_batch(subject, layout, batch, store, tell)
+        report = store.done()[batch.key]
+        whole = time.perf_counter() - start
+        return {"stages": {"forward": report.seconds, "store": max(0.0, whole - report.seconds)}}
+
+    def _run_batch(self, subject: Any, layout: Any, batch: Any, store: Any, tell: Part) -> None:
+        from brodmann.recordings import run_batch
+
+        start = time.perf_counter()
+
+        def on_tokens(done: int) -> None:
+            seconds = time.perf_counter() - start
+            tell(
+                done / batch.tokens if batch.tokens else 0.0, f"{done / seconds:.0f} tokens/s" if seconds > 0.5 else ""
+            )
+
+        run_batch(subject, layout, batch, store, on_tokens=on_tokens)
+
+    def _study(self, task: Task, tell: Part) -> dict[str, Any]:
+        assert self._plan is not None
+        study = studies()[task.name]
+        key = self._plan.results[task.name]
+        watch = Stopwatch()
+        with watch.stage("import"):
+            function = resolve(study.study)
+        with watch.stage("read recordings"):
+            recording = self._recording()
+            controls = self._controls(task)
+        arguments: dict[str, Any] = {"seed": study_seed(self._settings.seed, key)}
+        if study.settings:
+            arguments["settings"] = getattr(self._settings, study.settings)
+        if study.needs.controls:
+            arguments["controls"] = controls
+        if "progress" in inspect.signature(function).parameters:
+            arguments["progress"] = _teller(tell)
+        with watch.stage(task.name):
+            dataset = function(recording, **arguments)
+        with watch.stage("store"):
+            _save(self._folder, task.output, dataset)
+            write_text(self._folder.root / task.output.replace(".zarr", ".yaml"), to_yaml(self._settings))
+        return {"stages": _split(watch.take(), task.name, dataset.attrs)}
+
+    def _controls(self, task: Task) -> list[Any]:
+        from brodmann.recordings import load
+
+        assert self._plan is not None
+        keys = dict.fromkeys(
+            name.rpartition("-")[0].removeprefix("replay-") for name in task.after if "replay-" in name
+        )
+        return [load(self._folder.root / self._plan.recording_path(key)) for key in keys]
+
+    def _results(self) -> Mapping[str, Any]:
+        import xarray as xr
+
+        assert self._plan is not None
+        plan = self._plan
+        return {
+            name: xr.open_zarr(self._folder.root / plan.result_path(name), consolidated=False, chunks=None).load()
+            for name in plan.results
+        }
+
+    def _tables(self) -> dict[str, Any]:
+        from brodmann.atlas.tables import write_tables
+
+        watch = Stopwatch()
+        with watch.stage("tables"), self._folder.writing("tables") as path:
+            path.mkdir()
+            write_tables(path, self._recording(), self._results())
+        return {"stages": watch.take()}
+
+    def _report(self) -> dict[str, Any]:
+        from brodmann.atlas.report import render
+
+        watch = Stopwatch()
+        with watch.stage("report"):
+            self._write_manifest()
+            render(self._folder.root)
+        return {"stages": watch.take()}
+
+
+def _teller(tell: Part) -> Callable[..., None]:
+    """Take whatever sign of life a study gives: a fraction, (done, total), or an object with these."""
+
+    def progress(*signs: Any, **_: Any) -> None:
+        numbers = [float(sign) for sign in signs if isinstance(sign, (int, float))]
+        words = " ".join(sign for sign in signs if isinstance(sign, str))
+        for sign in signs:
+            if hasattr(sign, "done") and hasattr(sign, "total"):
+                numbers = [float(sign.done), float(sign.total)]
+        part = numbers[0] / numbers[1] if len(numbers) == 2 and numbers[1] else (numbers[0] if numbers else 0.0)
+        tell(min(1.0, max(0.0, part)), words)
+
+    return progress
+
+
+def _save(folder: Folder, name: str, dataset: Any) -> None:
+    with folder.writing(name) as path:
+        dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+
+
+def _split(stages: dict[str, float], study: str, attributes: Mapping[Any, Any]) -> dict[str, float]:
+    """Divide a study's time by the parts it says it had (attribute ``stage_seconds``, JSON)."""
+    try:
+        parts = json.loads(attributes.get("stage_seconds", "{}"))
+    except (TypeError, ValueError):
+        parts = {}
+    if not isinstance(parts, dict) or not parts:
+        return stages
+    named = {f"{study}: {part}": float(seconds) for part, seconds in parts.items()}
+    rest = max(0.0, stages.pop(study) - sum(named.values()))
+    return {**stages, **named, study: rest}
