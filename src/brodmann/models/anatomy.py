@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from brodmann.errors import AnatomyError
@@ -128,6 +129,14 @@ def unit_table(sites: tuple[Site, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["unit", "kind", "stack", "layer", "index", "depth"])
 
 
+def norms(values: Tensor) -> Tensor:
+    """L2 norm along the last axis in float32, whatever the type of the values."""
+    # torch widens on the way, but does not narrow.
+    wide = None if values.dtype == torch.float64 else torch.float32
+    norm: Tensor = torch.linalg.vector_norm(values, dim=-1, dtype=wide)
+    return norm.to(torch.float32)
+
+
 def submodule(parent: nn.Module, path: str) -> nn.Module | None:
     """Module at a dotted path, or None where there is none."""
     try:
@@ -179,8 +188,9 @@ def read_anatomy(model: PreTrainedModel, spec: str | Path | dict[str, Any] | Non
 
 
 def _text_root(model: PreTrainedModel) -> nn.Module:
-    base = getattr(model, model.base_model_prefix, model) if model.base_model_prefix else model
-    return getattr(base, "language_model", base) if hasattr(model.config, "text_config") else base
+    base: Any = getattr(model, model.base_model_prefix, model) if model.base_model_prefix else model
+    root: nn.Module = getattr(base, "language_model", base) if hasattr(model.config, "text_config") else base
+    return root
 
 
 def _stack_sites(model: PreTrainedModel, config: Any, rule: Rule, stack: StackRule) -> list[Site]:
@@ -197,7 +207,7 @@ def _stack_sites(model: PreTrainedModel, config: Any, rule: Rule, stack: StackRu
     sites: list[Site] = []
     for index, layer in enumerate(layers):
         where = names[id(layer)]
-        common = {
+        common: dict[str, Any] = {
             "stack": stack.name,
             "layer": index,
             "depth": index / (len(layers) - 1) if len(layers) > 1 else 0.0,
@@ -260,11 +270,9 @@ def _other_sites(
 
 def input_width(projection: nn.Module, path: str) -> int:
     """Inputs of a linear map, whichever way round its class keeps them."""
-    if hasattr(projection, "in_features"):
-        return int(projection.in_features)
-    weight = getattr(projection, "weight", None)
-    if hasattr(projection, "nf") and weight is not None:  # transformers' Conv1D: (in, out)
-        return int(weight.shape[0])
+    width = getattr(projection, "in_features", getattr(projection, "nx", None))  # nx: transformers' Conv1D
+    if isinstance(width, int):
+        return width
     raise AnatomyError(f"{path} is a {type(projection).__name__}, not a linear projection")
 
 

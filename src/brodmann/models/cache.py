@@ -1,7 +1,7 @@
 """Where converted models and file hashes are kept, so that work on big files is done once.
 
-A folder in the cache is either whole or not there: it is built under a temporary name and renamed. Two processes that build
-the same folder at once both succeed; the second one's copy is thrown away.
+A folder in the cache is either whole or not there: it is built under a temporary name and renamed. Two
+processes that build the same folder at once both succeed; the second one's copy is thrown away.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def build_once(path: Path, version: str, build: Callable[[Path], None]) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
         raise ModelError(f"the cache {cache_folder()} cannot be written: {error.strerror or error}") from None
@@ -68,6 +70,13 @@ def build_once(path: Path, version: str, build: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def _sweep(target: Path) -> None:
+    # What a killed process left behind; an hour is longer than any conversion takes.
+    for left in target.parent.glob(f".{target.name}-*"):
+        if time.time() - left.stat().st_mtime > 3600:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def file_sha256(path: Path) -> str:
@@ -87,9 +96,10 @@ def file_sha256(path: Path) -> str:
         value = hashlib.file_digest(stream, "sha256").hexdigest()
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=note.parent, delete=False, encoding="utf-8") as stream:
-            json.dump({"file": path.name, "sha256": value}, stream)
-        Path(stream.name).replace(note)
+        text = json.dumps({"file": path.name, "sha256": value})
+        with tempfile.NamedTemporaryFile("w", dir=note.parent, delete=False, encoding="utf-8") as draft:
+            draft.write(text)
+        Path(draft.name).replace(note)
     except OSError:
         pass  # only a convenience: the next run reads the file again
     return value

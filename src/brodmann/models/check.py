@@ -4,8 +4,8 @@
 2. For every layer, the heads' writes plus the projection's bias sum to the attention module's output.
 3. Silencing one head changes the logits.
 
-A wrong rule, a class that works around its projection or an unknown layout fails here, and the model is refused with the
-names of the modules instead of giving wrong numbers.
+A wrong rule, a class that works around its projection or an unknown layout fails here, and the model is refused
+with the names of the modules instead of giving wrong numbers.
 """
 
 from collections.abc import Iterator
@@ -73,8 +73,8 @@ def run_short(subject: Subject, tokens: int = 8) -> Tensor:
         arguments["decoder_input_ids"] = ids
     with torch.inference_mode():
         output = subject.model(**arguments)
-    result = output.logits if "logits" in output else output.last_hidden_state
-    return result.detach()
+    result: Tensor = output.logits if "logits" in output else output.last_hidden_state
+    return result
 
 
 def self_test(subject: Subject) -> CheckTable:
@@ -83,8 +83,8 @@ def self_test(subject: Subject) -> CheckTable:
     Returns
     -------
     CheckTable
-        Rows ``taps`` (largest change of a logit by the taps; must be 0), ``heads_sum`` (largest error of the sum over heads,
-        relative to the largest output, worst layer named) and ``lesion`` (largest change by silencing a head; must not be 0).
+        Rows ``taps`` (largest change of a logit by the taps; must be 0), ``heads_sum`` (largest error of the sum over
+        heads, relative to the largest output) and ``lesion`` (largest change by silencing a head; must not be 0).
     """
     silent = run_short(subject)
     with _projections(subject) as errors, listen(subject, "z_norm"), _experts_too(subject):
@@ -134,13 +134,13 @@ def _projections(subject: Subject) -> Iterator[dict[Site, float]]:
     handles = []
 
     def before(site: Site) -> Any:
-        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+        def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
             inputs[site] = args[0].detach()
 
         return hook
 
     def after(site: Site, projection: nn.Module) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
             if site in inputs:
                 errors[site] = _sum_error(inputs.pop(site), first_tensor(output).detach(), site, projection)
 

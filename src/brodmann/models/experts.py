@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS, batched_mm_experts_forward, grouped_mm_experts_forward
 
 from brodmann.errors import AnatomyError
-from brodmann.models.anatomy import Site, submodule
+from brodmann.models.anatomy import Site, norms, submodule
 
 Hear = Callable[[Site, Tensor, Tensor | None], None]
 
@@ -30,7 +30,7 @@ class _Ear:
 
     has_post_expert_norm = True
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Any) -> None:
         self._module = module
         self.heard: list[Tensor] = []
 
@@ -40,7 +40,7 @@ class _Ear:
     def post_expert_norm(self, output: Tensor) -> Tensor:
         if getattr(self._module, "has_post_expert_norm", False):
             output = self._module.post_expert_norm(output)
-        self.heard.append(torch.linalg.vector_norm(output.detach(), dim=-1, dtype=torch.float32))
+        self.heard.append(norms(output.detach()))
         return output
 
 
@@ -67,17 +67,17 @@ def expert_norms(model: PreTrainedModel, sites: tuple[Site, ...], hear: Hear) ->
             hear(site, *waiting.pop(site))
 
     def shared_hook(site: Site) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+        def hook(_module: nn.Module, _args: Any, output: Tensor) -> None:
             flat = output.detach().reshape(-1, output.shape[-1])
-            last_shared[site] = torch.linalg.vector_norm(flat, dim=-1, keepdim=True, dtype=torch.float32)
+            last_shared[site] = norms(flat).unsqueeze(-1)
             report(site)
 
         return hook
 
-    def experts_forward(module: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    def experts_forward(module: Any, *args: Any, **kwargs: Any) -> Tensor:
         site = modules.get(id(module))
         hidden, index, weight = _arguments(args, kwargs)
-        base = _base_of(module, before)
+        base = _base_of(model, module, before)
         if site is None:
             return _run(base, module, hidden, index, weight)
         if base in ("grouped_mm", "batched_mm"):
@@ -116,25 +116,26 @@ def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, T
     return given[0], given[1], given[2]
 
 
-def _base_of(module: nn.Module, before: dict[str, str | None]) -> str | None:
+def _base_of(model: PreTrainedModel, module: Any, before: dict[str, str | None]) -> str | None:
     # A text model inside a larger one may have been given its own implementation.
-    implementations = set(before.values())
-    if len(implementations) == 1:
-        return next(iter(implementations))
-    kind = module.config.model_type
-    return next((value for key, value in before.items() if key and key.startswith(kind)), before[""])
+    for part, implementation in before.items():
+        if part and getattr(model.config, part, None) is module.config:
+            return implementation
+    return before[""]
 
 
 def _run(base: str | None, module: Any, hidden: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    forward: Callable[..., Tensor]
     if base == "grouped_mm":
-        return grouped_mm_experts_forward(module, hidden, index, weight)
-    if base == "batched_mm":
-        return batched_mm_experts_forward(module, hidden, index, weight)
-    eager = type(module).forward.__wrapped__
-    return ALL_EXPERTS_FUNCTIONS.get_interface(base, eager)(module, hidden, index, weight)
+        forward = grouped_mm_experts_forward
+    elif base == "batched_mm":
+        forward = batched_mm_experts_forward
+    else:
+        forward = ALL_EXPERTS_FUNCTIONS.get_interface(base, type(module).forward.__wrapped__)
+    return forward(module, hidden, index, weight)
 
 
-def _second_pass(module: nn.Module, hidden: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+def _second_pass(module: Any, hidden: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     ear = _Ear(module)
     with torch.no_grad():
         batched_mm_experts_forward(ear, hidden, index, weight)

@@ -72,7 +72,7 @@ def _find(subject: Subject, units: Sequence[str]) -> dict[Site, list[int]]:
 
 
 def _silence_heads(site: Site, indices: list[int]) -> Any:
-    def hook(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def hook(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         heads = args[0].unflatten(-1, (site.count, site.width)).clone()
         heads[..., indices, :] = 0
         return (heads.flatten(-2), *args[1:])
@@ -81,7 +81,7 @@ def _silence_heads(site: Site, indices: list[int]) -> Any:
 
 
 def _silence_experts(indices: list[int]) -> Any:
-    def hook(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def hook(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden, index, weight = args
         chosen: Tensor = torch.isin(index, torch.tensor(indices, device=index.device, dtype=index.dtype))
         return hidden, index, weight.masked_fill(chosen, 0.0)

@@ -1,7 +1,7 @@
 """Opening a model: by hub id, from a folder, a GGUF file, a package, or with random weights.
 
-Nothing unsafe is read unless asked for: pickled weights and code that ships with a model are refused. Every mistake is one
-line. The opened model is proven to be read exactly (`check.py`) before it is handed out.
+Nothing unsafe is read unless asked for: pickled weights and code that ships with a model are refused. Every mistake is
+one line. The opened model is proven to be read exactly (`check.py`) before it is handed out.
 """
 
 import difflib
@@ -9,7 +9,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from transformers import (
@@ -25,7 +25,7 @@ from transformers import (
 
 from brodmann.errors import AnatomyError, ModelError
 from brodmann.models.anatomy import read_anatomy
-from brodmann.models.cache import weights_sha256
+from brodmann.models.cache import file_sha256, weights_sha256
 from brodmann.models.check import self_test
 from brodmann.models.folder import check_folder
 from brodmann.models.gguf_file import convert
@@ -75,7 +75,8 @@ def load(
     ----------
     name
         A hub id, a local folder, a ``.gguf`` file, a model that ships in a package (``smollm2-135m``, ``glass-en``,
-        ``glass-pt``, ``minilm``; see `available`), or ``random:FAMILY``, a tiny model with random weights (see `families`).
+        ``glass-pt``, ``minilm``; see `available`), or ``random:FAMILY``, a tiny model with random weights
+        (see `families`).
     revision
         Branch, tag or commit of a hub model.
     device
@@ -108,6 +109,8 @@ def load(
     check_device(device)
     if not name.strip():
         raise ModelError("the model's name is empty")
+    if dtype not in get_args(DType):
+        raise ModelError(f"dtype '{dtype}' is unknown; choose one of {', '.join(get_args(DType))}")
     request = _Request(name, revision, device, getattr(torch, dtype), trust_remote_code, allow_pickle, seed)
     with quiet():
         opened = _open(request)
@@ -162,8 +165,13 @@ def _open_random(request: _Request) -> _Opened:
     config = tiny_config(request.name.removeprefix("random:"))
     model = fresh_model(_auto_class(config)._model_mapping[type(config)], config, request.seed, request.dtype)
     if request.device != "cpu":
-        model = model.to("cuda" if request.device == "auto" and torch.cuda.is_available() else
-                         "cpu" if request.device == "auto" else request.device)
+        model = model.to(
+            "cuda"
+            if request.device == "auto" and torch.cuda.is_available()
+            else "cpu"
+            if request.device == "auto"
+            else request.device
+        )
     provenance: Provenance = {
         "source": "random weights",
         "weights_hash": "none",
@@ -183,8 +191,6 @@ def _open_packaged(request: _Request) -> _Opened:
     elif path.suffix == ".npz":
         glass = open_glass(path, request.dtype)
         model = glass.model if request.device in ("cpu", "auto") else glass.model.to(request.device)
-        from brodmann.models.cache import file_sha256
-
         opened = _Opened(model, glass.tokenizer, {"weights_hash": f"sha256:{file_sha256(path)}"})
     else:
         check_folder(path.parent, allow_pickle=False)
@@ -226,14 +232,19 @@ def _open_pretrained(request: _Request, where: str, provenance: Provenance) -> _
     common: dict[str, Any] = {"trust_remote_code": request.trust_remote_code}
     if request.revision is not None and not Path(where).is_dir():
         common["revision"] = request.revision
-    placed: dict[str, Any] = {} if request.device == "cpu" else {
-        "device_map": "auto" if request.device == "auto" else {"": request.device}
-    }
+    placed: dict[str, Any] = (
+        {} if request.device == "cpu" else {"device_map": "auto" if request.device == "auto" else {"": request.device}}
+    )
     try:
         config = AutoConfig.from_pretrained(where, **common)
         model, report = _auto_class(config).from_pretrained(
-            where, config=config, dtype=request.dtype, output_loading_info=True,
-            use_safetensors=None if request.allow_pickle else True, **common, **placed,
+            where,
+            config=config,
+            dtype=request.dtype,
+            output_loading_info=True,
+            use_safetensors=None if request.allow_pickle else True,
+            **common,
+            **placed,
         )
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, EOFError) as error:
@@ -243,7 +254,9 @@ def _open_pretrained(request: _Request, where: str, provenance: Provenance) -> _
     # A pooler is no part of the anatomy, and checkpoints often lack it.
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
-        raise ModelError(f"{request.name}: the weights lack {len(missing)} tensors that the config asks for ({missing[0]})")
+        raise ModelError(
+            f"{request.name}: the weights lack {len(missing)} tensors that the config asks for ({missing[0]})"
+        )
     return _Opened(model.eval(), tokenizer, provenance)
 
 
@@ -263,16 +276,29 @@ def _explained(request: _Request, error: BaseException) -> ModelError:
     name, text = request.name, str(error)
     if "trust_remote_code" in text:
         return ModelError(f"{name} needs code that ships with it; trust_remote_code runs it, if you trust its authors")
-    if "does not appear to have a file named model.safetensors" in text or "safetensors" in text and ".bin" in text:
+    if "does not appear to have a file named model.safetensors" in text or ("safetensors" in text and ".bin" in text):
         return ModelError(f"{name} has no safetensors weights; pickle can run code and is read only with allow_pickle")
     if not Path(name).expanduser().exists() and name not in PACKAGED:
         close = difflib.get_close_matches(name.lower(), [*PACKAGED], n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]}?" if close else ""
         offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-        absent = ("is not a local folder", "couldn't connect", "We couldn't", "offline mode", "outgoing traffic",
-                  "cached", "resolve host", "Name or service", "404", "not a valid model identifier")
+        absent = (
+            "is not a local folder",
+            "couldn't connect",
+            "We couldn't",
+            "offline mode",
+            "outgoing traffic",
+            "cached",
+            "resolve host",
+            "Name or service",
+            "404",
+            "not a valid model identifier",
+        )
         if any(part in text for part in absent):
-            why = "is not on this machine, and HF_HUB_OFFLINE forbids the network" if offline else (
-                "is neither on this machine nor could it be fetched from the hub")
+            why = (
+                "is not on this machine, and HF_HUB_OFFLINE forbids the network"
+                if offline
+                else ("is neither on this machine nor could it be fetched from the hub")
+            )
             return ModelError(f"model '{name}' {why}{hint}")
     return ModelError(f"{name} cannot be opened: {one_line(error)}")

