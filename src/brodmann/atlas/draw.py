@@ -1,0 +1,341 @@
+"""Plotly figures (plain JSON) drawn as still SVG in the page's own hand: axes, lines, bands, points, bars, matrices.
+
+Only the part of the grammar that the chapters use is drawn (`drawable`); the page hands anything else to plotly.js.
+Each figure is drawn twice, for a wide and for a narrow column, and the stylesheet shows one: text keeps its size,
+nothing waits for a script, and print is lossless. Colours become CSS variables, so both themes share one drawing.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from brodmann import look
+from brodmann.atlas.marks import Scale, draw_trace, number, svg_text, tag, ticks
+
+WIDE, NARROW = 960.0, 356.0
+_DRAWN = {"scatter", "bar", "heatmap"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One pair of axes inside a figure, in pixels."""
+
+    suffix: str
+    left: float
+    top: float
+    width: float
+    height: float
+    x: Scale
+    y: Scale
+
+
+def drawable(figure: dict[str, Any]) -> bool:
+    """Whether this module can draw the figure; plotly.js has to draw the others."""
+    layout = figure.get("layout", {})
+    axes = [value for key, value in layout.items() if re.fullmatch(r"[xy]axis\d*", key)]
+    plain = all(axis.get("type", "linear") == "linear" for axis in axes)
+    return plain and all(trace.get("type", "scatter") in _DRAWN for trace in figure.get("data", ()))
+
+
+def draw(figure: dict[str, Any], *, name: str, description: str) -> Markup:
+    """HTML of one figure: a wide and a narrow drawing.
+
+    Parameters
+    ----------
+    figure : dict
+        Plotly figure as plain JSON. ``layout.grid`` gives rows and columns of independent axes; annotations named
+        ``label`` write a line's name at its end, those named ``heading`` stand above their axes.
+    name : str
+        Slug, unique on the page.
+    description : str
+        What the figure shows, for screen readers.
+    """
+    return Markup("\n").join(_drawing(figure, name, description, narrow) for narrow in (False, True))
+
+
+def _drawing(figure: dict[str, Any], name: str, description: str, narrow: bool) -> Markup:
+    layout = figure.get("layout", {})
+    width = NARROW if narrow else WIDE
+    key = _key(figure) if narrow else []
+    head = 22.0 * len(key)
+    cells, height = _cells(figure, width, head, narrow)
+    body = [_axes(layout, cell) for cell in cells]
+    canvases = []
+    for cell in cells:
+        body += [_shape(shape, cell) for shape in layout.get("shapes", ()) if _on(shape, cell, "ref")]
+        for index, trace in enumerate(figure["data"]):
+            if _on(trace, cell, "axis"):
+                if trace.get("type") == "heatmap":
+                    canvases.append(_canvas(trace, cell, width, height, f"{name}-{index}"))
+                else:
+                    body.append(draw_trace(trace, cell.x, cell.y))
+        body += [_columns(figure["data"], cell)]
+        body += _notes(layout, figure["data"], cell, narrow)
+    body += [_key_row(row, 16.0 + 22.0 * index) for index, row in enumerate(key)]
+    shape = "narrow" if narrow else "wide"
+    svg = Markup(
+        '<svg class="drawing" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}" data-name="{}">{}</svg>'
+    ).format(width, height, description, name, Markup("").join(body))
+    return Markup('<div class="sheet {}" style="--ratio:{:.4f}">{}{}</div>').format(
+        shape, width / height, svg, Markup("").join(canvases)
+    )
+
+
+def _cells(figure: dict[str, Any], width: float, head: float, narrow: bool) -> tuple[list[Cell], float]:
+    """Place the axes: a grid as given on a wide sheet, one under the other on a narrow one."""
+    layout = figure.get("layout", {})
+    grid = layout.get("grid", {})
+    rows, columns = int(grid.get("rows", 1)), int(grid.get("columns", 1))
+    count = rows * columns
+    if narrow:
+        rows, columns = count, 1
+    square = any(trace.get("type") == "heatmap" for trace in figure["data"])
+    labels = [len(str(note["text"])) for note in layout.get("annotations", ()) if note.get("name") == "label"]
+    right = 14.0 if narrow or not labels else min(230.0, 16.0 + 6.9 * max(labels))
+    cells, y = [], head
+    for row in range(rows):
+        suffixes = [str(i + 1) if i else "" for i in range(row * columns, min(count, (row + 1) * columns))]
+        lefts = [_tick_room(layout.get(f"yaxis{suffix}", {})) for suffix in suffixes]
+        room = width / columns
+        top = 30.0 + (22.0 if any(_has(layout, "heading", suffix) for suffix in suffixes) else 0.0)
+        full = float(layout.get("height", 420)) / max(1, int(grid.get("rows", 1)))
+        inner = min(full, 250.0) - 60.0 if narrow else full - top - 46.0
+        if square:
+            inner = room - max(lefts) - right
+        for index, suffix in enumerate(suffixes):
+            left = index * room + lefts[index]
+            inner_width = room - lefts[index] - right
+            xs, ys = layout.get(f"xaxis{suffix}", {}), layout.get(f"yaxis{suffix}", {})
+            (x0, x1), (y0, y1) = _range(xs, figure, suffix, "x"), _range(ys, figure, suffix, "y")
+            x_scale = Scale(x0, x1, left, left + inner_width)
+            y_scale = Scale(y0, y1, y + top + inner, y + top)
+            cells.append(Cell(suffix, left, y + top, inner_width, inner, x_scale, y_scale))
+        y += top + inner + 46.0
+    return cells, y
+
+
+def _tick_room(axis: dict[str, Any]) -> float:
+    texts = [str(text) for text in axis.get("ticktext", ())]
+    return max(46.0, 14.0 + 6.6 * max((len(text) for text in texts), default=0))
+
+
+def _has(layout: dict[str, Any], name: str, suffix: str) -> bool:
+    return any(
+        note.get("name") == name and note.get("xref", "x").removesuffix(" domain") == f"x{suffix}"
+        for note in layout.get("annotations", ())
+    )
+
+
+def _on(item: dict[str, Any], cell: Cell, kind: str) -> bool:
+    """Whether a trace (``xaxis``) or a shape or note (``xref``) belongs to these axes."""
+    return str(item.get(f"x{kind}", "x")).removesuffix(" domain") == f"x{cell.suffix}"
+
+
+def _range(axis: dict[str, Any], figure: dict[str, Any], suffix: str, letter: str) -> tuple[float, float]:
+    if "range" in axis:
+        return float(axis["range"][0]), float(axis["range"][1])
+    values = [
+        float(value)
+        for trace in figure["data"]
+        if str(trace.get(f"{letter}axis", letter)) == f"{letter}{suffix}"
+        for value in (trace.get(letter) or ())
+        if value is not None and math.isfinite(float(value))
+    ]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    if axis.get("rangemode") == "tozero":
+        low, high = min(low, 0.0), max(high, 0.0)
+    pad = 0.04 * (high - low) or max(abs(high), 1e-9) * 0.5
+    return low - (0.0 if axis.get("rangemode") == "tozero" and low == 0.0 else pad), high + pad
+
+
+def _axes(layout: dict[str, Any], cell: Cell) -> Markup:
+    xs, ys = layout.get(f"xaxis{cell.suffix}", {}), layout.get(f"yaxis{cell.suffix}", {})
+    bottom, right = cell.top + cell.height, cell.left + cell.width
+    parts = [tag("path", d=f"M{cell.left:.1f} {cell.top:.1f}V{bottom:.1f}H{right:.1f}", class_="axis")]
+    x_values, x_texts = _tick_labels(xs, cell.x, max(2, int(cell.width / 90)))
+    for value, text in zip(x_values, x_texts, strict=True):
+        at = cell.x(value)
+        parts += [tag("path", d=f"M{at:.1f} {bottom:.1f}v4", class_="axis")]
+        parts += [svg_text(at, bottom + 17, text, class_="tick", anchor="middle")]
+    y_values, y_texts = _tick_labels(ys, cell.y, max(2, int(cell.height / 60)))
+    for value, text in zip(y_values, y_texts, strict=True):
+        at = cell.y(value)
+        parts += [tag("path", d=f"M{cell.left:.1f} {at:.1f}h-4", class_="axis")]
+        parts += [svg_text(cell.left - 8, at + 4, text, class_="tick", anchor="end")]
+    x_title, y_title = (_title(axis) for axis in (xs, ys))
+    parts += [svg_text((cell.left + right) / 2, bottom + 36, x_title, class_="axis-title", anchor="middle")]
+    parts += [svg_text(max(2.0, cell.left - 40), cell.top - 13, y_title, class_="axis-title")]
+    return Markup("").join(parts)
+
+
+def _title(axis: dict[str, Any]) -> str:
+    title = axis.get("title", "")
+    return str(title.get("text", "")) if isinstance(title, dict) else str(title)
+
+
+def _tick_labels(axis: dict[str, Any], scale: Scale, count: int) -> tuple[list[float], list[str]]:
+    if axis.get("tickvals") is not None:
+        values = [float(value) for value in axis["tickvals"]]
+        texts = [str(text) for text in axis.get("ticktext", [number(value) for value in values])]
+        return values, texts
+    values = ticks(scale.low, scale.high, count)
+    return values, [number(value) for value in values]
+
+
+def _shape(shape: dict[str, Any], cell: Cell) -> Markup:
+    line = shape.get("line", {})
+    style = {
+        "stroke": look.css(str(line.get("color", "none"))),
+        "stroke_width": f"{line.get('width', 1)}",
+        "fill": look.css(str(shape.get("fillcolor", "none"))),
+        "opacity": f"{shape.get('opacity', 1)}",
+    }
+    if line.get("dash"):
+        style["stroke_dasharray"] = "3 4" if line["dash"] == "dot" else "7 4"
+    if shape["type"] == "path":
+        return tag("path", d=_move_path(str(shape["path"]), cell), **style)
+    x0, x1, y0, y1 = (_place(shape, key, cell) for key in ("x0", "x1", "y0", "y1"))
+    if shape["type"] == "line":
+        return tag("path", d=f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}", **style)
+    return tag("rect", x=min(x0, x1), y=min(y0, y1), width=abs(x1 - x0), height=abs(y1 - y0), **style)
+
+
+def _place(item: dict[str, Any], key: str, cell: Cell) -> float:
+    letter = key[0]
+    value = float(item[key])
+    if str(item.get(f"{letter}ref", "")).endswith("domain"):
+        return cell.left + value * cell.width if letter == "x" else cell.top + (1.0 - value) * cell.height
+    return (cell.x if letter == "x" else cell.y)(value)
+
+
+def _move_path(path: str, cell: Cell) -> str:
+    """A path in data coordinates, as plotly writes it (M, L, C, Q with absolute x,y pairs), in pixels."""
+
+    def move(match: re.Match[str]) -> str:
+        return f"{cell.x(float(match[1])):.1f} {cell.y(float(match[2])):.1f}"
+
+    return re.sub(r"(-?[\d.eE+-]+),(-?[\d.eE+-]+)", move, path)
+
+
+def _columns(traces: list[dict[str, Any]], cell: Cell) -> Markup:
+    """Invisible columns over a line figure: pointing at one shows what every line says there."""
+    rows: dict[float, list[str]] = {}
+    for trace in traces:
+        if _on(trace, cell, "axis") and "lines" in str(trace.get("mode", "")) and trace.get("hovertext"):
+            for x, text in zip(trace["x"], trace["hovertext"], strict=True):
+                if x is not None and text:
+                    rows.setdefault(float(x), []).append(f"{trace.get('name', '')}: {text}")
+    if len(rows) < 2:
+        return Markup("")
+    at = sorted(rows)
+    edges = [at[0], *((a + b) / 2 for a, b in zip(at, at[1:], strict=False)), at[-1]]
+    parts = []
+    for index, x in enumerate(at):
+        left, right = cell.x(edges[index]), cell.x(edges[index + 1])
+        parts += [
+            tag(
+                "rect", x=left, y=cell.top, width=max(right - left, 2.0), height=cell.height, class_="column",
+                data_tip="\n".join(rows[x]),
+            )
+        ]  # fmt: skip
+    return Markup("").join(parts)
+
+
+def _notes(layout: dict[str, Any], traces: list[dict[str, Any]], cell: Cell, narrow: bool) -> list[Markup]:
+    parts = []
+    labels: list[tuple[float, float, str, str]] = []
+    for note in layout.get("annotations", ()):
+        if not _on(note, cell, "ref"):
+            continue
+        text, colour = str(note["text"]), look.css(str(note.get("font", {}).get("color", look.INK)))
+        if note.get("name") == "heading":
+            parts += [svg_text(cell.left - 40 if not narrow else 6, cell.top - 34, text, class_="heading")]
+        elif note.get("name") == "label":
+            labels += [(_place(note, "y", cell), _place(note, "x", cell) + 8, text, colour)]
+        else:
+            anchor = {"left": "start", "right": "end"}.get(str(note.get("xanchor")), "middle")
+            at = _place(note, "x", cell), _place(note, "y", cell)
+            parts += [svg_text(*at, text, class_="note", anchor=anchor, fill=colour)]
+    if not narrow:
+        for y, x, text, colour in _spread(labels, cell):
+            parts += [svg_text(x, y + 4, text, class_="label", fill=colour)]
+    return parts
+
+
+def _spread(labels: list[tuple[float, float, str, str]], cell: Cell) -> list[tuple[float, float, str, str]]:
+    """Move labels apart until none overlaps, keeping their order."""
+    step, ordered = 16.0, sorted(labels, key=lambda item: item[0])
+    ys = [item[0] for item in ordered]
+    for _ in range(200):
+        for i in range(1, len(ys)):
+            overlap = step - (ys[i] - ys[i - 1])
+            if overlap > 1e-6:
+                ys[i - 1] -= overlap / 2
+                ys[i] += overlap / 2
+        if ys:
+            shift = max(0.0, ys[-1] - (cell.top + cell.height))
+            ys = [y - shift for y in ys]
+    return [(y, *item[1:]) for y, item in zip(ys, ordered, strict=True)]
+
+
+def _key(figure: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """Names of the labelled lines, for sheets too narrow to write them at the lines' ends; rows of traces."""
+    names = [str(n["text"]) for n in figure.get("layout", {}).get("annotations", ()) if n.get("name") == "label"]
+    found = {str(trace.get("name")): trace for trace in figure["data"] if str(trace.get("name")) in names}
+    rows: list[list[dict[str, Any]]] = []
+    used = NARROW
+    for name in dict.fromkeys(names):
+        room = 40.0 + 6.7 * len(name)
+        if name in found:
+            if used + room > NARROW:
+                rows, used = [*rows, []], 0.0
+            rows[-1].append(found[name] | {"_at": used})
+            used += room
+    return rows
+
+
+def _key_row(row: list[dict[str, Any]], y: float) -> Markup:
+    parts = []
+    for trace in row:
+        line, at = trace.get("line", {}), float(trace["_at"])
+        dash = {"dot": "2 3", "dash": "6 4"}.get(str(line.get("dash")), "none")
+        style = {"stroke": look.css(str(line.get("color", look.INK))), "stroke_width": f"{line.get('width', 1.5)}"}
+        parts += [tag("path", d=f"M{at + 2:.0f} {y - 4:.0f}h20", fill="none", stroke_dasharray=dash, **style)]
+        parts += [svg_text(at + 27, y, str(trace["name"]), class_="label")]
+    return Markup("").join(parts)
+
+
+def _canvas(trace: dict[str, Any], cell: Cell, width: float, height: float, ident: str) -> Markup:
+    """Where the script paints a matrix; its quantised values are stored once, under ``ident``."""
+    place = (cell.left / width, cell.top / height, cell.width / width, cell.height / height)
+    return Markup(
+        '<canvas class="matrix" data-source="m-{}" aria-hidden="true" '
+        'style="left:{:.3%};top:{:.3%};width:{:.3%};height:{:.3%}"></canvas>'
+    ).format(ident, *place)
+
+
+def matrices(figure: dict[str, Any], *, name: str) -> list[dict[str, Any]]:
+    """Quantised values of a figure's heat maps, for the script that paints them.
+
+    Returns
+    -------
+    list of dict
+        ``id``, ``size``, ``values`` (base64 of uint8, row by row), ``high`` (value of 255), ``units``, ``ramp``
+        (``synergy`` or ``redundancy``) and ``labels`` of the rows.
+    """
+    found = []
+    for index, trace in enumerate(figure["data"]):
+        if trace.get("type") == "heatmap":
+            meta = trace.get("meta", {})
+            found.append(
+                {"id": f"m-{name}-{index}", "values": trace["z"]["bdata"], "labels": trace.get("text"), **meta}
+            )
+    return found
+
+
+def plain(text: Any) -> Markup:
+    """Text from anywhere, escaped."""
+    return escape(str(text))

@@ -1,0 +1,137 @@
+"""The page's views of units: plate and grid, the table, and what was found in three sentences."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from brodmann import look
+from brodmann.atlas.marks import number
+from brodmann.atlas.plate import PlateUnits
+from brodmann.page import Chapter
+from brodmann.stats import Finding
+
+_ORDER = ("supported", "contradicted", "inconclusive")
+
+
+def pick(dataset: xr.Dataset, key: str) -> np.ndarray | None:
+    """Values per unit: ``variable``, or ``variable@coordinate`` where the variable has one more dimension.
+
+    Returns
+    -------
+    ndarray of shape (unit,), or None
+        None where the variable or the coordinate is not there.
+
+    Examples
+    --------
+    >>> data = xr.Dataset({"rank": (("definition", "unit"), [[0.0, 1.0]])}, {"definition": ["a"], "unit": ["x", "y"]})
+    >>> pick(data, "rank@a"), pick(data, "rank@b")
+    (array([0., 1.]), None)
+    """
+    name, _, coordinate = key.partition("@")
+    if name not in dataset:
+        return None
+    values = dataset[name]
+    for dim in [d for d in values.dims if d != "unit"]:
+        if not coordinate or coordinate not in values[dim].values:
+            return None
+        values = values.sel({dim: coordinate})
+    return np.asarray(values.values) if values.dims == ("unit",) else None
+
+
+def plate_units(recording: xr.Dataset, results: Mapping[str, xr.Dataset]) -> PlateUnits:
+    """What the plate shows, from the first study that ranks units; NaN where no study does."""
+    names = tuple(str(unit) for unit in recording["unit"].values)
+    unknown = np.full(len(names), np.nan)
+    rank, core, z = unknown, np.zeros(len(names), dtype=bool), unknown
+    for dataset in results.values():
+        ranked = pick(dataset, "rank@rank_of_difference")
+        if ranked is not None:
+            cored = pick(dataset, "core")
+            excess = pick(dataset, "excess_z@prompt_mismatch")
+            rank, core = ranked.astype(float), core if cored is None else np.nan_to_num(cored).astype(bool)
+            z = unknown if excess is None else excess.astype(float)
+            break
+    kind = str(recording["kind"].values[0]) if "kind" in recording.coords and names else "unit"
+    layer = _row(recording)
+    return PlateUnits(names, layer, np.asarray(recording["index"].values), rank, core, z, kind)
+
+
+def _row(recording: xr.Dataset) -> np.ndarray:
+    """Layer of each unit; an encoder-decoder's stacks follow each other."""
+    layer = np.asarray(recording["layer"].values).astype(int)
+    stacks = [str(s) for s in recording["stack"].values] if "stack" in recording.coords else []
+    row, offset = layer.copy(), 0
+    for stack in dict.fromkeys(stacks):
+        members = np.array([s == stack for s in stacks])
+        row[members] = layer[members] + offset
+        offset += int(layer[members].max()) + 1
+    return row
+
+
+def grid(units: PlateUnits) -> dict[str, Any]:
+    """The plate as a plain table: one row per index, one column per layer."""
+    layers = sorted({int(layer) for layer in units.layer})
+    # A unit may be missing (layers need not be equally wide); its cell stays empty.
+    column = {layer: k for k, layer in enumerate(layers)}
+    height = max(int(np.sum(units.layer == layer)) for layer in layers)
+    rows: list[list[dict[str, Any] | None]] = [[None] * len(layers) for _ in range(height)]
+    filled = dict.fromkeys(layers, 0)
+    for i, name in enumerate(units.unit):
+        layer = int(units.layer[i])
+        step = look.rank_step(float(units.rank[i]))
+        words = units.tip(i).replace("\n", ", ")
+        cell = {"unit": name, "step": step, "core": bool(units.core[i]), "words": words}
+        rows[filled[layer]][column[layer]] = cell
+        filled[layer] += 1
+    return {"layers": layers, "rows": rows}
+
+
+def found(findings: tuple[Finding, ...], chapters: tuple[Chapter, ...]) -> dict[str, Any]:
+    """Up to three plain sentences and the count of verdicts.
+
+    The sentences are those of the first findings, which studies put in the order of their importance.
+    """
+    counts = {verdict: sum(f.verdict == verdict for f in findings) for verdict in _ORDER}
+    told = [f"{count} {verdict}" for verdict, count in counts.items() if count]
+    total = f"{len(findings)} {'claim was' if len(findings) == 1 else 'claims were'} tested: {', '.join(told)}."
+    sentences = [finding.sentence() for finding in findings[:3]]
+    if not findings:
+        total = "No claim was tested."
+        sentences = [chapter.summary for chapter in chapters[:3]]
+    return {"count": total, "sentences": sentences}
+
+
+def unit_table(
+    recording: xr.Dataset, results: Mapping[str, xr.Dataset], chapters: tuple[Chapter, ...], units: PlateUnits
+) -> dict[str, Any]:
+    """Columns and rows of the table of units; every number is kept in full beside what is shown."""
+    columns = [{"title": "unit", "number": False}, {"title": "layer", "number": True}]
+    values: list[np.ndarray] = []
+    for chapter in chapters:
+        for key, title in chapter.unit_columns.items():
+            found_values = pick(results[chapter.name], key) if chapter.name in results else None
+            if found_values is not None:
+                columns.append({"title": title, "number": True})
+                values.append(found_values)
+    layer = np.asarray(recording["layer"].values).astype(int)
+    rows = []
+    for i, name in enumerate(units.unit):
+        cells = [_cell(column[i]) for column in values]
+        step = look.rank_step(float(units.rank[i]))
+        rows.append(
+            {"unit": name, "layer": int(layer[i]), "step": step, "core": bool(units.core[i]), "cells": cells}
+        )  # fmt: skip
+    return {"columns": columns, "rows": rows, "layers": sorted(set(layer.tolist()))}
+
+
+def _cell(value: Any) -> dict[str, str]:
+    """Shown text and the full value of one cell."""
+    if isinstance(value, bool | np.bool_):
+        return {"shown": "yes" if value else "", "full": "1" if value else "0"}
+    if isinstance(value, int | np.integer):
+        return {"shown": str(int(value)), "full": str(int(value))}
+    if not np.isfinite(value):
+        return {"shown": "–", "full": ""}
+    return {"shown": number(float(value), 4), "full": repr(float(value))}

@@ -1,0 +1,112 @@
+"""Network figures of the synergy chapter: the strongest links as arcs, and graph measures against their nulls."""
+
+import numpy as np
+import xarray as xr
+
+from brodmann import look
+from brodmann.page import Panel
+from brodmann.synergy.plotting import has, heading, layout, note, text_number
+
+_MOST = 2500  # arcs per network that an eye and a page can take
+_WEIGHTINGS = {"raw": "raw weights", "normalised": "divided by the mean", "density_10": "strongest tenth"}
+_NULLS = {"weight_permuted": "weights permuted", "layer_preserving": "permuted within layers"}
+
+
+def arcs(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
+    """The strongest tenth of both networks, units in order of layer: synergy above, redundancy below."""
+    if not has(dataset, "synergy") or not has(dataset, "redundancy"):
+        return None
+    count = len(layer)
+    rows, columns = np.triu_indices(count, 1)
+    kept = min(_MOST, max(1, len(rows) // 10))
+    shapes, spans = [], []
+    for name, side, colour in (("synergy", 1.0, look.SYNERGY), ("redundancy", -1.0, look.REDUNDANCY)):
+        weights = np.nan_to_num(dataset[name].values[rows, columns], nan=-np.inf)
+        strongest = np.argpartition(weights, -kept)[-kept:]
+        strongest = strongest[np.lexsort((columns[strongest], rows[strongest]))]
+        a, b = rows[strongest], columns[strongest]
+        spans += [float(np.mean(np.abs(layer[b] - layer[a])))]
+        lift = side * (b - a) / count * 1.22
+        path = "".join(
+            f"M{i},0C{i},{h:.3f} {j},{h:.3f} {j},0"
+            for i, j, h in zip(a.tolist(), b.tolist(), lift.tolist(), strict=True)
+        )
+        shapes.append({"type": "path", "path": path, "xref": "x", "yref": "y", "opacity": 0.17,
+                       "line": {"color": colour, "width": 0.7}})  # fmt: skip
+    rank = (
+        dataset["rank"].sel(definition="rank_of_difference").values if has(dataset, "rank") else np.full(count, np.nan)
+    )
+    names = [str(unit) for unit in dataset["unit"].values]
+    dots = {
+        "type": "scatter", "mode": "markers", "x": list(range(count)), "y": [0.0] * count, "name": "units",
+        "marker": {"color": [look.rank_colour(float(r)) for r in rank], "size": 20, "symbol": "line-ns",
+                   "line": {"width": max(1.0, min(4.0, 800 / count))}},
+        "hovertext": names, "ids": names,
+    }  # fmt: skip
+    _, starts = np.unique(layer, return_index=True)
+    step = max(1, len(starts) // 10)
+    xs = {"title": "units in order of layer", "range": [-1, count], "tickvals": starts[::step].tolist(),
+          "ticktext": [f"L{int(layer[s])}" for s in starts[::step]]}  # fmt: skip
+    ys = {"title": "", "range": [-1.0, 1.0], "tickvals": [], "ticktext": []}
+    notes = [note(0, 0.92, "synergy", anchor="left", colour=look.SYNERGY)]
+    notes += [note(0, -0.96, "redundancy", anchor="left", colour=look.REDUNDANCY)]
+    share = "strongest tenth of links" if kept < _MOST else f"{kept:,} strongest of {len(rows):,} links"
+    title = f"The {share}: synergy spans {text_number(spans[0])} layers on average, redundancy {text_number(spans[1])}."
+    return Panel(
+        "network", title,
+        {"data": [dots], "layout": layout(xs, ys, annotations=notes, shapes=shapes, height=520)},
+        how_to_read="Units lie on the line in order of layer, in their colour on the plate. Each arc is one pair of "
+        "units; wide arcs join distant layers.",
+        description=f"Arc diagram. {title}",
+        detail="The same number of links is drawn on both sides, so the two halves differ in where links go, not in "
+        "how many or how strong they are.",
+    )  # fmt: skip
+
+
+def measure(dataset: xr.Dataset, name: str) -> Panel | None:
+    """Global efficiency or modularity of both networks, each value against its null graphs."""
+    if not has(dataset, name):
+        return None
+    values, nulls = dataset[name], dataset.get(f"{name}_null")
+    weightings = [str(w) for w in dataset["weighting"].values]
+    rows = [(net, null) for net in ("synergy", "redundancy") for null in _NULLS]
+    traces, notes, beaten = [], [], []
+    for k, weighting in enumerate(weightings):
+        axis = str(k + 1) if k else ""
+        notes += [heading(_WEIGHTINGS.get(weighting, weighting), axis)]
+        for y, (net, null) in enumerate(reversed(rows)):
+            value = float(values.sel(network=net, weighting=weighting))
+            if nulls is not None and null in nulls["graph_null"].values:
+                draws = nulls.sel(network=net, weighting=weighting, graph_null=null).values
+                draws = draws[np.isfinite(draws)]
+                traces += [{
+                    "type": "scatter", "mode": "markers", "x": draws.tolist(), "y": [float(y)] * len(draws),
+                    "marker": {"symbol": "line-ns", "size": 16, "color": look.NULL, "opacity": 0.45,
+                               "line": {"width": 1}},
+                    "xaxis": f"x{axis}", "yaxis": f"y{axis}", "name": "null", "hoverinfo": "skip",
+                }]  # fmt: skip
+                if weighting == weightings[-1] and len(draws):
+                    beaten += [f"{net} against {_NULLS[null]} {text_number(value / float(draws.mean()))}"]
+            colour = look.SYNERGY if net == "synergy" else look.REDUNDANCY
+            traces += [{
+                "type": "scatter", "mode": "markers", "x": [value], "y": [float(y)], "name": net,
+                "marker": {"size": 11, "color": colour}, "xaxis": f"x{axis}", "yaxis": f"y{axis}",
+                "hovertext": [f"{net}, {_WEIGHTINGS.get(weighting, weighting)}\n{name} {text_number(value)}"],
+            }]  # fmt: skip
+    words = [f"{net}, {_NULLS[null]}" for net, null in reversed(rows)]
+    figure = layout({"title": _TITLES[name]}, {"range": [-0.6, 3.6], "tickvals": [0, 1, 2, 3], "ticktext": words},
+                    columns=len(weightings), annotations=notes, height=290)  # fmt: skip
+    for k in range(1, len(weightings)):
+        figure[f"yaxis{k + 1}"] |= {"ticktext": [""] * 4}
+    last = _WEIGHTINGS.get(weightings[-1], weightings[-1])
+    title = f"{_TITLES[name].capitalize()} as a multiple of its null, {last}: {'; '.join(beaten)}." if beaten else (
+        f"{_TITLES[name].capitalize()} of both networks; no null graphs were drawn.")  # fmt: skip
+    return Panel(
+        name, title, {"data": traces, "layout": figure},
+        how_to_read="Dots are the measured networks; grey strokes are null graphs. Raw weights make the stronger "
+        "network look more efficient whatever its shape, so read the other two columns first.",
+        description=f"Dot plots with null strokes. {title}",
+    )  # fmt: skip
+
+
+_TITLES = {"efficiency": "global efficiency", "modularity": "modularity"}
