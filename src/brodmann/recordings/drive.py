@@ -4,8 +4,8 @@ Signals go from the taps to the reducers, slice by slice; batching, padding, dev
 here and nowhere else. Time 0 of a generated series is the last prompt position of the prefill, which produces the first
 new token (arXiv 2601.06851 leaves it open), so a series has as many samples as there are new tokens.
 
-Generation pads on the left, so that the last position is everywhere the newest token; reading pads on the right, so that
-no position has to be shifted. Neither changes a norm by more than rounding (tests: batches of 1 and of 16 agree).
+Generation pads on the left, so that the last position is everywhere the newest token; reading pads on the right, so
+that no position has to be shifted. Neither changes a norm by more than rounding (tests: batches of 1 and of 16 agree).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -103,17 +103,20 @@ def generate(
     ends = end_tokens(subject)
     ids, mask = _pad(prompts, side="right" if subject.is_encoder_decoder else "left", pad=_pad_token(subject))
     config = _greedy(subject, new_tokens, ends, stop_at_eos, min(min_tokens, new_tokens))
-    with _ready(model, len(prompts)), _generation_config(model, config):
-        with listen(subject, signal, last_only=True) as tap:
-            for reducer in reducers:
-                reducer.start(tap.units, len(prompts), new_tokens)
-            step = _EachStep(tap, reducers, len(prompts), new_tokens, ends if stop_at_eos else (), on_step)
-            model.generate(
-                ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                generation_config=config,
-                stopping_criteria=StoppingCriteriaList([step]),
-            )
+    with (
+        _ready(model, len(prompts)),
+        _generation_config(model, config),
+        listen(subject, signal, last_only=True) as tap,
+    ):
+        for reducer in reducers:
+            reducer.start(tap.units, len(prompts), new_tokens)
+        step = _EachStep(tap, reducers, len(prompts), new_tokens, ends if stop_at_eos else (), on_step)
+        model.generate(
+            ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([step]),
+        )
     return Driven(step.token_id.numpy(), (step.token_id >= 0).sum(1).numpy())
 
 

@@ -1,8 +1,8 @@
 """What has to be done for a recording: independent batches of prompts, each under its content address.
 
 The composition of a batch changes the last bits of a norm (padding, shapes of matrix products), so it is part of the
-plan: prompts are sorted by length, longest first (little padding, and too large a batch fails at once), cut into batches,
-and put back into the user's order when the recording is loaded.
+plan: prompts are sorted by length, longest first (little padding, and too large a batch fails at once), cut into
+batches, and put back into the user's order when the recording is loaded.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Which texts does a model work on while it is recorded?
+"""The texts that a model works on while it is recorded.
 
 The built-in set has sixty prompts of our own in the six kinds of arXiv 2601.06851 (appendix A); a user's JSON, JSONL or
 CSV works as well, and a plain-text file is a corpus for reading. How a prompt is wrapped and cut into tokens is decided

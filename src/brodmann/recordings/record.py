@@ -171,7 +171,8 @@ def run_plan(
     store: Store = MemoryStore(plan) if out is None else ZarrStore.create(out, plan)
     finished = store.done()
     missing = [task for task in plan.tasks if task.key not in finished]
-    total, done, tokens, began = sum(task.tokens for task in missing), len(plan.tasks) - len(missing), 0, time.monotonic()
+    total, began = sum(task.tokens for task in missing), time.monotonic()
+    done, tokens = len(plan.tasks) - len(missing), 0
     busy: Incomplete | None = None
 
     def tell(more: int) -> None:
@@ -240,7 +241,7 @@ def run_batch(
 def _work(
     subject: Subject, plan: RecordingPlan, task: BatchTask, on_tokens: Callable[[int], None] | None
 ) -> xr.Dataset:
-    """Rows of one task: activity, nonfinite, perhaps selected, token_id, length, answer, on dims prompt, token, unit."""
+    """Rows of one task: activity, nonfinite, perhaps selected, token_id, length, answer."""
     rows = slice(task.start, task.stop)
     texts = [passage.ids for passage in plan.passages[rows]]
     series = SeriesReducer()
@@ -263,8 +264,8 @@ def _work(
     short = plan.steps - block.sizes["token"]
     if short:
         # the rows of this batch are all shorter than the longest of the recording
-        fill = {"activity": np.float32(np.nan), "selected": False}
-        block = block.pad(token=(0, short), constant_values={k: v for k, v in fill.items() if k in block})
+        selected = {"selected": False} if "selected" in block else {}
+        block = block.pad(token=(0, short), constant_values={"activity": np.nan, **selected})
     return block.assign(
         token_id=(("prompt", "token"), produced.token_id),
         length=("prompt", produced.length),

@@ -1,4 +1,4 @@
-"""What becomes of the signals that a driven model sends?
+"""What becomes of the signals that a driven model sends.
 
 `drive.py` hands each reducer one slice of signals after another and keeps none of them. Every analysis that needs
 activity brings a reducer instead of a loop of its own.

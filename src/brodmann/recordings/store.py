@@ -1,4 +1,4 @@
-"""Where does a recording live, so that nothing is lost and nothing half-written is taken as done?
+"""Where a recording lives, so that nothing is lost and nothing half-written is taken as done.
 
 A zarr v3 group on disk (or arrays in memory). The group is made whole under a temporary name and renamed; one chunk is
 one batch of prompts, so tasks never share a file; a task writes its chunks and then drops a completion marker
@@ -223,7 +223,7 @@ class ZarrStore:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise Incomplete(
-                        f"{self.path}: another process is recording batch {task.index + 1}; run again when it has finished"
+                        f"{self.path}: another process is recording batch {task.index + 1}; run again when it is done"
                     ) from None
                 except OSError:
                     # Some network file systems have no locks. The same bits would be written twice: harmless.

@@ -1,7 +1,7 @@
-"""How do prompts become the tokens that a model is given?
+"""How prompts become the tokens that a model is given.
 
-Wraps each prompt in a template (arXiv 2601.06851 leaves it open: chat for instruct models, raw for base models), cuts it
-into tokens, and says which prompt does not fit. Running text is cut into windows of equal length.
+Wraps each prompt in a template (arXiv 2601.06851 leaves it open: chat for instruct models, raw for base models), cuts
+it into tokens, and says which prompt does not fit. Running text is cut into windows of equal length.
 """
 
 from dataclasses import dataclass
@@ -153,7 +153,7 @@ def _windows(subject: Subject, prompts: PromptSet, length: int) -> tuple[Passage
             passages.append(Passage(window, before + piece + after))
     if not passages:
         raise PromptError(
-            f"{prompts.name}: no passage has {inner} tokens, so there is no window of {length}; ask for fewer new_tokens"
+            f"{prompts.name}: no passage has {inner} tokens, so no window of {length}; ask for fewer new_tokens"
         )
     return tuple(passages)
 
