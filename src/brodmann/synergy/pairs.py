@@ -16,7 +16,7 @@ from torch import Tensor
 from brodmann.errors import SettingsError
 from brodmann.synergy import binary, fused, gaussian
 from brodmann.synergy.lattice import ATOMS, SWAPPED, atoms
-from brodmann.synergy.windows import CONSTANT, ESTIMATORS, NON_FINITE, Windows
+from brodmann.synergy.windows import CONSTANT, ESTIMATORS, FINE, NON_FINITE, Windows
 
 _BYTES_PER_BLOCK = 1 << 28
 
@@ -38,6 +38,7 @@ def pair_atoms(
     names: Sequence[str] = ATOMS,
     backend: str = "auto",
     block: int | None = None,
+    both: bool = True,
 ) -> PairAtoms:
     """Atoms of all pairs i < j, unit i taken from ``rows`` and unit j from ``columns``.
 
@@ -54,6 +55,8 @@ def pair_atoms(
         ``fused`` (compiled, CPU), ``torch`` (any device), or ``auto``.
     block
         Pairs held at once; bounds the memory beside the result.
+    both
+        Fill the lower triangle too. Without it the memory of that half is never touched.
     """
     columns = rows if columns is None else columns
     offered = ESTIMATORS["binary" if rows.discrete else "gaussian"]
@@ -69,9 +72,10 @@ def pair_atoms(
     make = _fused_blocks if use_fused else _torch_blocks
     work, height = make(rows, columns, redundancy, [ATOMS.index(name) for name in kept], out, near, block)
     _over_rows(work, units, height, threads=torch.get_num_threads() if use_fused else 1)
-    partner = np.array([kept.index(ATOMS[SWAPPED[ATOMS.index(name)]]) for name in kept])
-    _over_rows(lambda start, stop: fused.mirror(out, partner, start, stop), units, 64, torch.get_num_threads())
-    near |= near.T
+    if both:
+        partner = np.array([kept.index(ATOMS[SWAPPED[ATOMS.index(name)]]) for name in kept])
+        _over_rows(lambda start, stop: fused.mirror(out, partner, start, stop), units, 64, torch.get_num_threads())
+        near |= near.T
     _apply_flags(out, np.maximum(rows.flag, columns.flag))
     return PairAtoms(tuple(names), out[: len(names)], near)
 
@@ -107,10 +111,9 @@ class _Correlations:
     def of(cls, rows: Windows, columns: Windows) -> "_Correlations":
         n = rows.past.shape[1] - 1
         own_rows, own_columns = ((w.past * w.future).sum(1) / n for w in (rows, columns))
-        return cls(
-            rows.past @ columns.past.T / n, rows.future @ columns.future.T / n, own_rows, own_columns,
-            rows.past @ columns.future.T / n, rows.future @ columns.past.T / n,
-        )  # fmt: skip
+        xb = rows.past @ columns.future.T / n
+        ya = xb.T.contiguous() if rows is columns else rows.future @ columns.past.T / n
+        return cls(rows.past @ columns.past.T / n, rows.future @ columns.future.T / n, own_rows, own_columns, xb, ya)
 
 
 def _fused_blocks(
@@ -200,7 +203,8 @@ def _apply_flags(out: np.ndarray, flag: np.ndarray) -> None:
     for kind, value in ((CONSTANT, 0.0), (NON_FINITE, np.nan)):
         out[:, flag == kind, :] = value
         out[:, :, flag == kind] = value
-    out[:, np.arange(out.shape[1]), np.arange(out.shape[1])] = 0.0
+    unusable = np.flatnonzero(flag != FINE)
+    out[:, unusable, unusable] = 0.0
 
 
 def local_atoms(
@@ -231,4 +235,5 @@ def local_atoms(
     units, samples = rows.past.shape
     out = np.stack([values[ATOMS.index(name)].expand(units, units, samples).cpu().numpy() for name in names])
     _apply_flags(out, rows.flag)
+    out[:, np.arange(units), np.arange(units)] = 0.0
     return out
