@@ -4,9 +4,7 @@ Nothing unsafe is read unless asked for: pickled weights and code that ships wit
 one line. The opened model is proven to be read exactly (`check.py`) before it is handed out.
 """
 
-import difflib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -29,6 +27,7 @@ from brodmann.models.cache import file_sha256, weights_sha256
 from brodmann.models.check import self_test
 from brodmann.models.folder import check_folder
 from brodmann.models.gguf_file import convert
+from brodmann.models.hub import absent, hub_reachable, snapshot_folder
 from brodmann.models.packaged import PACKAGED, open_glass
 from brodmann.models.quiet import check_device, one_line, quiet
 from brodmann.models.subject import Provenance, Subject
@@ -211,8 +210,10 @@ def _open_gguf(request: _Request, path: Path) -> _Opened:
 
 def _open_hub(request: _Request) -> _Opened:
     opened = _open_pretrained(request, request.name, {"source": "hub"})
+    folder = snapshot_folder(request.name, request.revision)
     commit = getattr(opened.model.config, "_commit_hash", None)
-    folder = _snapshot(request)
+    if commit is None and folder is not None and folder.parent.name == "snapshots":
+        commit = folder.name
     provenance: Provenance = {
         **opened.provenance,
         "revision": commit or request.revision,
@@ -221,17 +222,10 @@ def _open_hub(request: _Request) -> _Opened:
     return _Opened(opened.model, opened.tokenizer, provenance)
 
 
-def _snapshot(request: _Request) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(request.name, "config.json", revision=request.revision)
-    return Path(found).parent if isinstance(found, str) else None
-
-
 def _open_pretrained(request: _Request, where: str, provenance: Provenance) -> _Opened:
     common: dict[str, Any] = {"trust_remote_code": request.trust_remote_code}
-    if request.revision is not None and not Path(where).is_dir():
-        common["revision"] = request.revision
+    if not Path(where).is_dir():
+        common |= {"revision": request.revision, "local_files_only": not hub_reachable()}
     placed: dict[str, Any] = (
         {} if request.device == "cpu" else {"device_map": "auto" if request.device == "auto" else {"": request.device}}
     )
@@ -279,26 +273,7 @@ def _explained(request: _Request, error: BaseException) -> ModelError:
     if "does not appear to have a file named model.safetensors" in text or ("safetensors" in text and ".bin" in text):
         return ModelError(f"{name} has no safetensors weights; pickle can run code and is read only with allow_pickle")
     if not Path(name).expanduser().exists() and name not in PACKAGED:
-        close = difflib.get_close_matches(name.lower(), [*PACKAGED], n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-        absent = (
-            "is not a local folder",
-            "couldn't connect",
-            "We couldn't",
-            "offline mode",
-            "outgoing traffic",
-            "cached",
-            "resolve host",
-            "Name or service",
-            "404",
-            "not a valid model identifier",
-        )
-        if any(part in text for part in absent):
-            why = (
-                "is not on this machine, and HF_HUB_OFFLINE forbids the network"
-                if offline
-                else ("is neither on this machine nor could it be fetched from the hub")
-            )
-            return ModelError(f"model '{name}' {why}{hint}")
+        missing = absent(name, request.revision, text)
+        if missing is not None:
+            return missing
     return ModelError(f"{name} cannot be opened: {one_line(error)}")
