@@ -68,8 +68,10 @@ class Atlas:
 
     @property
     def recording(self) -> xr.Dataset:
-        """The subject's recording."""
-        return _open(self.path / self.manifest["recording"])
+        """The subject's recording, prompts in the user's order."""
+        from brodmann.recordings import load
+
+        return load(self.path / self.manifest["recording"])
 
     @property
     def results(self) -> Results:

@@ -1,19 +1,10 @@
 """BibTeX of the methods that an atlas used."""
 
-import re
-from importlib.resources import files
-
+from brodmann.atlas import bibliography
 from brodmann.atlas.atlas import Atlas
 from brodmann.atlas.registry import resolve, studies
 
 _ALWAYS = ("brodmann", "wolf2020")
-_ENTRY = re.compile(r"^@\w+\{(?P<key>[^,]+),.*?^\}", re.MULTILINE | re.DOTALL)
-
-
-def bibliography() -> dict[str, str]:
-    """All BibTeX entries by key."""
-    text = (files("brodmann.atlas") / "references.bib").read_text(encoding="utf-8")
-    return {match["key"]: match[0] for match in _ENTRY.finditer(text)}
 
 
 def citations(atlas: Atlas) -> tuple[str, ...]:
@@ -26,6 +17,5 @@ def citations(atlas: Atlas) -> tuple[str, ...]:
 
 
 def bibtex(atlas: Atlas) -> str:
-    """BibTeX entries of the methods that the atlas used; a study of another package brings its own entries."""
-    known = bibliography()
-    return "\n\n".join(known.get(key, f"% {key}: see the package that brings this study") for key in citations(atlas))
+    """BibTeX entries of the methods that the atlas used."""
+    return bibliography.entries(citations(atlas))

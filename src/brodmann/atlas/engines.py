@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from brodmann.atlas.plan import Plan, Task
 from brodmann.atlas.store import Folder, disk_error, store_error
@@ -35,6 +35,7 @@ class Tick:
 Tell = Callable[[Tick], None]
 
 
+@runtime_checkable
 class Worker(Protocol):
     """Does one task at a time and keeps opened models between them."""
 
@@ -45,6 +46,7 @@ class Worker(Protocol):
         """Do a task; its output is complete when this returns. Gives the facts for the marker (wall times)."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Runs the tasks of a plan that are missing, in an order that respects their dependencies."""
 

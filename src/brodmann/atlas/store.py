@@ -31,7 +31,8 @@ from brodmann.errors import StoreError
 
 FORMAT = "brodmann atlas 1"
 MANIFEST = "atlas.json"
-_OURS = {MANIFEST, "recordings", "plans", "done", "log.jsonl", ".lock", ".tmp", "settings.yaml"}
+# what lies there before the first manifest; a run may have been killed just then
+_BEGUN = {"recordings", "results", "tables", "plans", "done", "log.jsonl", ".lock", ".tmp", "settings.yaml"}
 _REASONS = {
     errno.ENOSPC: "no space left on the disk",
     errno.EDQUOT: "the disk quota is used up",
@@ -127,8 +128,9 @@ class Folder:
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise StoreError(f"cannot write to {self.root}: no permission; choose another --out")
         names = {p.name for p in self.root.iterdir()}
-        if names and MANIFEST not in names and not names <= _OURS:
-            example = sorted(names - _OURS)[0]
+        begun = names <= _BEGUN and "done" in names
+        if names and MANIFEST not in names and not begun:
+            example = sorted(names - _BEGUN or names)[0]
             raise StoreError(f"{self.root} is not an atlas and holds other files ({example}); choose another --out")
         if MANIFEST in names:
             self.read_manifest()
@@ -165,7 +167,10 @@ class Folder:
             except OSError:
                 raise StoreError(f"another brodmann process is at work in {self.root}; wait for it to end") from None
             self._clear_temporary()
-            yield
+            try:
+                yield
+            finally:
+                self._clear_temporary()
 
     def _clear_temporary(self) -> None:
         """What a killed run left under temporary names is worthless: no marker speaks for it."""

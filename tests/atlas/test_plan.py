@@ -1,0 +1,108 @@
+"""Plans: keys depend on what they should and on nothing else."""
+
+import dataclasses
+import json
+
+import pytest
+
+from brodmann.atlas.plan import Basis, Plan, build, check_lengths, choose, null_seeds
+from brodmann.atlas.registry import Needs, Study
+from brodmann.errors import SettingsError
+from brodmann.settings import MapSettings, RecordSettings, SynergySettings
+
+BASIS = Basis("abcd", batches=3, label="m", layers=6, units=24, prompts=40, tokens=50, provenance={"name": "m"})
+
+
+def plan(settings: MapSettings | None = None, basis: Basis = BASIS) -> Plan:
+    return build(basis, settings or MapSettings(), choose(None))
+
+
+def keys(made: Plan, kind: str) -> list[str]:
+    return [task.key for task in made.tasks if task.kind == kind]
+
+
+def test_counts_and_order() -> None:
+    made = plan()
+    assert [len(keys(made, kind)) for kind in ("record", "replay", "study", "tables", "report")] == [3, 9, 1, 1, 1]
+    done: set[str] = set()
+    for task in made.tasks:
+        assert set(task.after) <= done
+        done.add(task.key)
+    assert len(done) == len(made.tasks) == 15
+    study = next(task for task in made.tasks if task.kind == "study")
+    assert set(study.after) == {*keys(made, "record"), *keys(made, "replay")}
+
+
+def test_settings_of_a_study_leave_recordings_alone() -> None:
+    before, after = plan(), plan(MapSettings(synergy=SynergySettings(surrogates=7)))
+    assert keys(before, "record") == keys(after, "record")
+    assert keys(before, "replay") == keys(after, "replay")
+    assert keys(before, "study") != keys(after, "study")
+    assert keys(before, "report") != keys(after, "report")
+
+
+def test_more_null_models_keep_the_earlier_ones() -> None:
+    few = plan(MapSettings(synergy=SynergySettings(null_models=2)))
+    many = plan(MapSettings(synergy=SynergySettings(null_models=4)))
+    assert list(many.controls.items())[:2] == list(few.controls.items())
+    assert keys(many, "replay")[:6] == keys(few, "replay")
+    assert keys(plan(MapSettings(synergy=SynergySettings(null_models=0))), "replay") == []
+
+
+def test_seed_changes_nulls_and_study_but_not_the_recording() -> None:
+    one, two = plan(MapSettings(seed=1)), plan(MapSettings(seed=2))
+    assert keys(one, "record") == keys(two, "record")
+    assert not set(one.controls) & set(two.controls)
+    assert keys(one, "study") != keys(two, "study")
+    assert null_seeds(0, 3) == null_seeds(0, 5)[:3]
+
+
+def test_the_same_settings_give_the_same_plan() -> None:
+    assert plan().tasks == plan().tasks
+    assert plan(basis=Basis.from_dict(json.loads(json.dumps(BASIS.to_dict())))).tasks == plan().tasks
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"layers": 3}, "it needs at least 4 layers; m has 3"),
+        ({"units": 7}, "it needs at least 8 units; m has 7"),
+        ({"prompts": 1}, "it needs at least 2 prompts; this recording has 1"),
+        ({"tokens": 8}, "it needs at least 9 tokens in each series (lag 1); this recording has 8"),
+    ],
+)
+def test_studies_that_do_not_apply_are_skipped_with_a_reason(change: dict[str, int], reason: str) -> None:
+    made = plan(basis=dataclasses.replace(BASIS, **change))
+    assert dict(made.skipped) == {"synergy": reason}
+    assert keys(made, "study") == keys(made, "replay") == []
+    assert len(keys(made, "report")) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "least"),
+    [
+        (MapSettings(record=RecordSettings(new_tokens=3)), "new_tokens = 3 .* lag 1: .* is 9"),
+        (MapSettings(record=RecordSettings(new_tokens=11), synergy=SynergySettings(tau=4)), "new_tokens = 11 .* is 12"),
+        (MapSettings(record=RecordSettings(stop_at_eos=True, min_tokens=5)), "min_tokens = 5 .* is 9"),
+    ],
+)
+def test_short_series_are_refused_with_the_least_length(settings: MapSettings, least: str) -> None:
+    with pytest.raises(SettingsError, match=least):
+        check_lengths(settings, choose(None))
+
+
+def test_the_least_length_works() -> None:
+    check_lengths(MapSettings(record=RecordSettings(new_tokens=9)), choose(None))
+    check_lengths(MapSettings(record=RecordSettings(new_tokens=3)), ())
+    check_lengths(MapSettings(record=RecordSettings(new_tokens=3, mode="read")), choose(None))
+
+
+def test_unknown_study() -> None:
+    with pytest.raises(SettingsError, match="there is no study 'phrenology'; known are synergy"):
+        choose(["phrenology"])
+
+
+def test_a_study_without_controls_asks_for_no_random_models() -> None:
+    study = Study("plain", "Plain", "m:f", "m:c", Needs())
+    made = build(BASIS, MapSettings(), [study], page=False)
+    assert [task.kind for task in made.tasks] == ["record"] * 3 + ["study"]
