@@ -160,7 +160,7 @@ def _csv(text: str, name: str, where: str) -> PromptSet:
             entry = {key: value for key, value in row.items() if value or key == "prompt"}
             entries.append((f"line {reader.line_num}", entry))
     except csv.Error as error:
-        raise PromptError(f"{where}, line {reader.line_num}: not CSV ({error})") from None
+        raise PromptError(f"{where}, line {reader.reader.line_num}: not CSV ({error})") from None
     return _collect(entries, name, where)
 
 

@@ -86,31 +86,33 @@ class SeriesReducer:
 class MeanReducer:
     """Keeps the mean and the standard deviation of each unit over all finite samples, and no series.
 
-    Sums are taken in float64 about the first sample, so that a large mean does not swallow the variance. It may be
+    Sums are taken in float64 about the first finite sample, so that a large mean does not swallow the variance. It may be
     started again for further batches; ``finish`` gives ``mean(unit)``, ``std(unit)`` (ddof 0) and ``samples(unit)``
     over all of them.
     """
 
     def __init__(self) -> None:
         self._units: list[str] = []
-        self._origin: Tensor | None = None
+        self._origin = torch.zeros(0, dtype=torch.float64)
         self._sums = torch.zeros(3, 0, dtype=torch.float64)
 
     def start(self, units: pd.DataFrame, rows: int, tokens: int) -> None:  # noqa: ARG002 (nothing is kept per row)
         """Begin a batch; earlier batches stay in the sums."""
         names = [str(name) for name in units["unit"]]
         if names != self._units:
-            self._units, self._origin = names, None
+            self._units = names
+            self._origin = torch.full((len(names),), torch.nan, dtype=torch.float64)
             self._sums = torch.zeros(3, len(names), dtype=torch.float64)
 
     def feed(self, heard: Heard) -> None:
         """Add one slice to the sums."""
         values = heard.values[heard.valid].double()
-        if self._origin is None and len(values):
-            self._origin = torch.nan_to_num(values[0], nan=0.0, posinf=0.0, neginf=0.0)
-        if self._origin is None:
+        if not len(values):
             return
         finite = torch.isfinite(values)
+        first = values.gather(0, finite.long().argmax(0, keepdim=True))[0]
+        fresh = torch.isnan(self._origin) & torch.isfinite(first)
+        self._origin = torch.where(fresh, first, self._origin)
         away = torch.where(finite, values - self._origin, 0.0)
         self._sums += torch.stack([finite.double().sum(0), away.sum(0), (away**2).sum(0)])
 
@@ -120,10 +122,9 @@ class MeanReducer:
         with np.errstate(invalid="ignore", divide="ignore"):
             shift = first / samples
             spread = np.sqrt(np.maximum(second / samples - shift**2, 0.0))
-        origin = np.zeros(len(self._units)) if self._origin is None else self._origin.numpy()
         return xr.Dataset(
             {
-                "mean": ("unit", origin + shift),
+                "mean": ("unit", self._origin.numpy() + shift),
                 "std": ("unit", np.where(samples > 0, spread, np.nan)),
                 "samples": ("unit", samples.astype(np.int64)),
             },
