@@ -206,13 +206,14 @@ def test_a_hub_model_in_the_hubs_own_cache_opens_offline(folder, tmp_path):
     script = (
         "from brodmann.models import load\ns = load('someone/little')\n"
         "print(s.provenance['source'], s.provenance['revision'], s.provenance['weights_hash'][:7])\n"
-        "try:\n    load('someone/little', revision='old')\nexcept Exception as error:\n    print(type(error).__name__, error)"
+        "try:\n    load('someone/little', revision='old')\n"
+        "except Exception as error:\n    print(type(error).__name__, error)"
     )
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
     assert lines[0] == f"hub {commit} sha256:"
-    assert lines[1].startswith("ModelError model 'someone/little' is not on this machine")
+    assert lines[1].startswith("ModelError model 'someone/little' at revision 'old' is not on this machine")
     assert done.stderr == ""
 
 

@@ -50,7 +50,7 @@ def absent(name: str, revision: str | None, message: str) -> ModelError | None:
     """What to say where the hub's library did not find a model; None if its message is about something else."""
     if not any(part in message for part in _ABSENT):
         return None
-    close = difflib.get_close_matches(name.lower(), [*PACKAGED], n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), [*PACKAGED], n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]}?" if close else ""
     what = f"model '{name}'" + (f" at revision '{revision}'" if revision else "")
     if constants.HF_HUB_OFFLINE:

@@ -1,0 +1,201 @@
+import json
+import threading
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from brodmann.errors import ModelError
+from brodmann.models import load
+from brodmann.models.gguf_file import convert
+
+NAMES = {
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def neighbours(values, heads):
+    """Rows as llama.cpp keeps them: the two rotated channels side by side."""
+    rows = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
+    return rows.swapaxes(1, 2).reshape(values.shape)
+
+
+def write_gguf(path, model, tokenizer, kind=gguf.GGMLQuantizationType.F32, cut="gpt-2"):
+    config, architecture = model.config, model.config.model_type
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_file_type(0)
+    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(cut)
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if token.startswith("<") and len(token) > 1 else 1 for token in tokens])
+    writer.add_token_merges(["a b"] if "ab" in tokens else [])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_chat_template("{{ messages[0].content }}")
+    for name, tensor in model.state_dict().items():
+        values = tensor.numpy()
+        stem, _, ending = name.rpartition(".")
+        if stem == "model.embed_tokens":
+            new = "token_embd"
+        elif stem == "model.norm":
+            new = "output_norm"
+        elif stem == "lm_head":
+            new = "output"
+        else:
+            layer, rest = stem.removeprefix("model.layers.").split(".", 1)
+            new = f"blk.{layer}.{NAMES[rest]}"
+            if architecture == "llama" and rest.endswith(("q_proj", "k_proj")):
+                heads = config.num_attention_heads if rest.endswith("q_proj") else config.num_key_value_heads
+                values = neighbours(values, heads)
+        stored = kind if values.ndim == 2 else gguf.GGMLQuantizationType.F32
+        writer.add_tensor(
+            f"{new}.{ending}", gguf.quants.quantize(np.ascontiguousarray(values), stored), raw_dtype=stored
+        )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRODMANN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def little(tmp_path, tiny, cache):
+    return write_gguf(tmp_path / "little.gguf", tiny("llama").model, tiny("llama").tokenizer)
+
+
+def test_unquantised_weights_come_back_bit_for_bit(little, tiny, ids, run):
+    subject = load(little)
+    assert torch.equal(run(subject, ids), run(tiny("llama"), ids))
+    assert subject.provenance["quantisation"] == "39 F32"
+    assert subject.has_chat_template
+    text = "In 1984 <eos> é\n"
+    expected = [
+        tiny("llama").tokenizer.convert_tokens_to_ids("<eos>") if part == "<eos>" else part for part in text.split()
+    ]
+    encoded = subject.tokenizer(text)["input_ids"]
+    assert encoded == tiny("llama").tokenizer(text)["input_ids"]
+    assert expected[2] in encoded
+    assert (subject.tokenizer.bos_token, subject.tokenizer.eos_token) == ("<bos>", "<eos>")
+
+
+def test_quantised_weights_are_exactly_the_dequantised_ones(tmp_path, tiny, cache):
+    kind = gguf.GGMLQuantizationType.Q8_0
+    path = write_gguf(tmp_path / "small.gguf", tiny("llama").model, tiny("llama").tokenizer, kind)
+    subject = load(path)
+    assert subject.provenance["quantisation"] == "30 Q8_0, 9 F32"
+    for name, tensor in tiny("llama").model.state_dict().items():
+        values = tensor.numpy()
+        if values.ndim == 2:
+            values = gguf.quants.dequantize(gguf.quants.quantize(values, kind), kind)
+        assert np.array_equal(subject.model.state_dict()[name].numpy(), values)
+
+
+def test_biases_and_tied_embeddings(tmp_path, tiny, ids, run, cache):
+    config = Qwen2Config(
+        vocab_size=261, hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, tie_word_embeddings=True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(config).eval()
+    torch.nn.init.normal_(model.model.layers[0].self_attn.q_proj.bias)
+    untied = {name: value for name, value in model.state_dict().items() if name != "lm_head.weight"}
+    model.state_dict = lambda: untied
+    subject = load(write_gguf(tmp_path / "qwen.gguf", model, tiny("llama").tokenizer, cut="qwen2"))
+    with torch.no_grad():
+        assert torch.equal(run(subject, ids), model(ids).logits)
+    assert subject.model.lm_head.weight is subject.model.model.embed_tokens.weight
+
+
+def test_digits_are_cut_as_the_file_says(tmp_path, tiny, cache):
+    path = write_gguf(tmp_path / "digits.gguf", tiny("llama").model, tiny("llama").tokenizer, cut="smollm")
+    pieces = load(path).tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str("of 1984")
+    assert [piece for piece, _ in pieces] == ["of", "Ġ", "1", "9", "8", "4"]
+
+
+def test_conversion_happens_once_and_anew_when_the_file_changes(little, cache):
+    folder = convert(little)
+    stamp = (folder / "model.safetensors").stat().st_mtime_ns
+    assert convert(little) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
+    assert folder.parent == cache / "models"
+    assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name]
+    little.write_bytes(little.read_bytes() + b"\0" * 32)
+    assert convert(little) != folder
+
+
+def test_two_at_once_both_succeed(little, cache):
+    folders = []
+    threads = [threading.Thread(target=lambda: folders.append(convert(little))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(folders)) == 1
+    assert len(folders) == 4
+    assert [path.name for path in (cache / "models").iterdir()] == [folders[0].name]
+    assert {"config.json", "model.safetensors", "source.json", "tokenizer.json"} <= {
+        p.name for p in folders[0].iterdir()
+    }
+
+
+def test_bad_files_are_one_line_each_and_leave_nothing_behind(little, tmp_path, tiny, cache):
+    whole = little.read_bytes()
+    cases = {
+        "not a GGUF file": b"PK" + whole[2:],
+        "is not a GGUF": b"",
+        "damaged or cut short": whole[: len(whole) // 50],
+        "cut short": whole[:-64],
+    }
+    for message, content in cases.items():
+        path = tmp_path / "bad.gguf"
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=message) as caught:
+            load(path)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match="there is no file"):
+        load(tmp_path / "absent.gguf")
+    strange = write_gguf(tmp_path / "strange.gguf", tiny("llama").model, tiny("llama").tokenizer, cut="unheard-of")
+    with pytest.raises(ModelError, match="cut 'unheard-of', is not supported"):
+        load(strange)
+    assert not list((cache / "models").iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_said(little, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BRODMANN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ModelError, match="the cache .* cannot be written"):
+        load(little)
+
+
+def test_what_was_converted_says_where_it_came_from(little, cache):
+    import hashlib
+
+    about = json.loads((convert(little) / "source.json").read_text())
+    assert about["sha256"] == hashlib.sha256(little.read_bytes()).hexdigest()
+    assert about["source"] == "little.gguf"
+    assert load(little).provenance["weights_hash"] == f"sha256:{about['sha256']}"
