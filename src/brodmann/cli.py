@@ -304,11 +304,12 @@ def _go(
 
 def _dry_run(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -> None:
     from brodmann.atlas.estimate import estimate
-    from brodmann.atlas.plan import check_lengths, choose
+    from brodmann.atlas.plan import check_lengths, check_ranges, choose
     from brodmann.console import console, duration, size, table
     from brodmann.recordings.prompts import read_prompts
 
     chosen = choose(studies)
+    check_ranges(settings)
     check_lengths(settings, chosen)
     reckoned = estimate(model, settings, read_prompts(settings.record.prompts), tuple(study.name for study in chosen))
     rows = [(line.what, str(line.tasks), duration(line.seconds), size(line.memory)) for line in reckoned.lines]

@@ -13,7 +13,7 @@ import xarray as xr
 
 from brodmann.atlas.engines import Engine, LocalEngine, Tell
 from brodmann.atlas.job import Job
-from brodmann.atlas.plan import check_lengths, choose
+from brodmann.atlas.plan import check_lengths, check_ranges, choose
 from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError, StoreError
 from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings
@@ -152,6 +152,7 @@ def map(  # noqa: A001
     """
     wanted = override(settings or MapSettings(), overrides)
     chosen = choose(studies)
+    check_ranges(wanted)
     check_lengths(wanted, chosen)
     name = model if isinstance(model, str) else str(model.name)
     folder = Folder(Path(out) if out is not None else default_out(name))
