@@ -190,7 +190,9 @@ def test_running_out_of_memory_advises_a_smaller_batch(llama: Subject):
             torch.empty(1 << 55)
 
 
-def test_an_encoder_decoder_is_heard_where_it_writes_or_where_it_reads(texts: list[str], sharpened: Callable[..., Subject]):
+def test_an_encoder_decoder_is_heard_where_it_writes_or_where_it_reads(
+    texts: list[str], sharpened: Callable[..., Subject]
+):
     subject = sharpened("random:t5", 2.0)
     written = record(subject, prompts=texts, new_tokens=6)
     assert set(written["stack"].values) == {"decoder", "cross"}

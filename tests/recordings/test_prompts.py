@@ -10,9 +10,7 @@ def test_the_cognitive_set_is_sixty_prompts_in_six_kinds_of_ten():
     prompts = read_prompts("cognitive")
     assert len(prompts) == 60
     counts = {kind: sum(p.category == kind for p in prompts.prompts) for kind in prompts.categories}
-    assert counts == dict.fromkeys(
-        ("syntax", "part_of_speech", "numerical", "common_sense", "abstract", "social"), 10
-    )
+    assert counts == dict.fromkeys(("syntax", "part_of_speech", "numerical", "common_sense", "abstract", "social"), 10)
     assert len({p.text for p in prompts.prompts}) == 60
     assert prompts.prompts[0].id == "syntax-01"
 
@@ -43,7 +41,10 @@ def test_the_hash_is_of_the_content_not_of_the_file(tmp_path: Path):
         ("d.csv", 'id,prompt,category\n,"One, two.",\nx,Drei,de\n'),
         ("e.CSV", '\ufeffprompt, category,id\r\n"One, two.",,\r\nDrei,de,x\r\n'),
         ("f.json", '["One, two.", {"prompt": "Drei", "category": "de", "id": "x", "note": null}]'),
-        ("g.json", '[{"prompt": "One, two.", "id": null, "category": null}, {"prompt":"Drei","category":"de","id":"x"}]'),
+        (
+            "g.json",
+            '[{"prompt": "One, two.", "id": null, "category": null}, {"prompt":"Drei","category":"de","id":"x"}]',
+        ),
     ],
 )
 def test_all_formats_give_the_same_prompts(tmp_path: Path, name: str, text: str):
@@ -82,7 +83,11 @@ def test_a_corpus_has_one_passage_per_block(tmp_path: Path):
         ("quote.csv", b'prompt\n"a"b\n', "quote.csv, line 2: not CSV"),
         ("latin.csv", "prompt\nok\ncaf\xe9\n".encode("latin-1"), "latin.csv, line 3: not UTF-8"),
         ("nul.txt", b"a\nb\0c\n", "nul.txt, line 2: a NUL character"),
-        ("twice.jsonl", b'{"prompt":"a","id":"x"}\n{"prompt":"b","id":"x"}', "line 2: id 'x' was already used at line 1"),
+        (
+            "twice.jsonl",
+            b'{"prompt":"a","id":"x"}\n{"prompt":"b","id":"x"}',
+            "line 2: id 'x' was already used at line 1",
+        ),
         ("blank.jsonl", b'"a"\n" "', "blank.jsonl, line 2: the prompt is empty"),
         ("blank.csv", b"prompt,id\na,1\n,2\n", "blank.csv, line 3: the prompt is empty"),
         ("type.json", b'["a", 3]', "type.json, entry 2: expected a string or an object"),

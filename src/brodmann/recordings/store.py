@@ -372,7 +372,8 @@ def _writing(path: Path) -> Iterator[None]:
             errno.EPERM: "; choose another place",
             errno.EROFS: "; choose another place",
         }.get(error.errno or 0, "")
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}{advice}") from None
+        where = f" ({error.filename})" if isinstance(error, (FileExistsError, NotADirectoryError)) else ""
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}{where}{advice}") from None
 
 
 def _sync(path: Path) -> None:
