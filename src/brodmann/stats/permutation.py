@@ -97,8 +97,8 @@ def random_orders(
         return np.argsort(keys, axis=1)
     codes = np.unique(groups, return_inverse=True)[1]
     # Sorting by group and, inside it, by a random key lists every group's labels in random order; they go back to the
-    # places that the group holds.
-    shuffled = np.lexsort((keys, np.broadcast_to(codes, keys.shape)), axis=1)
+    # places that the group holds. Keys stay clear of 1, where the sum would round up into the next group.
+    shuffled = np.argsort(codes + 0.999999 * keys, axis=1)
     orders = np.empty_like(shuffled)
     orders[:, np.argsort(codes, kind="stable")] = shuffled
     return orders
