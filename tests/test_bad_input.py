@@ -154,7 +154,9 @@ def test_settings_that_cannot_work(place: Path, capsys: pytest.CaptureFixture[st
         ("a: [", "is not YAML"),
     ],
 )
-def test_settings_files(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, expected: str) -> None:
+def test_settings_files(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, expected: str
+) -> None:
     (tmp_path / "s.yaml").write_text(text)
     assert expected in refused(["map", "glass-en", "--settings", str(tmp_path / "s.yaml")], capsys)
 

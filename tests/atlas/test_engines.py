@@ -1,0 +1,144 @@
+"""The local engine: what is missing, in order, once; stopping and failing leave nothing half."""
+
+import errno
+import hashlib
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brodmann.atlas.engines import LocalEngine, Tick, missing, stoppable
+from brodmann.atlas.plan import Basis, Plan, Task, build, choose
+from brodmann.atlas.store import Folder
+from brodmann.errors import Incomplete, ModelError, StoreError
+from brodmann.settings import MapSettings, SynergySettings
+
+BASIS = Basis("abcd", batches=2, label="m", layers=6, units=24, prompts=40, tokens=50)
+SETTINGS = MapSettings(synergy=SynergySettings(null_models=2))
+
+
+class Hasher:
+    """A small real worker: a task's output is the hash of its key and of all outputs it depends on."""
+
+    def __init__(self, folder: Folder, plan: Plan) -> None:
+        self.folder, self.outputs = folder, {task.key: task.key for task in plan.tasks}
+        self.ran: list[str] = []
+        self.kept: list[frozenset[str]] = []
+        self.trouble: dict[str, BaseException] = {}
+
+    def keep(self, subjects: frozenset[str]) -> None:
+        self.kept.append(subjects)
+
+    def run(self, task: Task, tell: Callable[[float, str], None]) -> dict[str, Any]:
+        if task.key in self.trouble:
+            raise self.trouble.pop(task.key)
+        tell(0.5, "half")
+        text = task.key + "".join((self.folder.root / self.outputs[key]).read_text() for key in task.after)
+        (self.folder.root / self.outputs[task.key]).write_text(hashlib.sha256(text.encode()).hexdigest())
+        (self.folder.root / task.output).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder.root / task.output).touch()
+        self.ran.append(task.key)
+        return {"stages": {"hash": 0.25}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path / "atlas")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return build(BASIS, SETTINGS, choose(None))
+
+
+def outputs(folder: Folder, plan: Plan) -> dict[str, str]:
+    return {task.key: (folder.root / task.key).read_text() for task in plan.tasks}
+
+
+def test_runs_everything_once_then_nothing(folder: Folder, plan: Plan) -> None:
+    worker, ticks = Hasher(folder, plan), list[Tick]()
+    assert LocalEngine().run(plan, folder, worker, ticks.append) == len(plan.tasks) == 9
+    assert worker.ran == [task.key for task in plan.tasks]
+    assert missing(plan, folder) == ()
+    assert LocalEngine().run(plan, folder, worker) == 0
+    assert [tick.done for tick in ticks if tick.part == 0.5] == list(range(9))
+    assert folder.facts(worker.ran[0]) is not None
+    assert (folder.facts(worker.ran[0]) or {})["stages"] == {"hash": 0.25}
+
+
+def test_models_are_let_go_when_no_task_needs_them(folder: Folder, plan: Plan) -> None:
+    worker = Hasher(folder, plan)
+    LocalEngine().run(plan, folder, worker)
+    first, second = (f"random:{seed}" for seed in plan.controls)
+    both = {first, second}
+    assert worker.kept[0] == {"subject", *both}
+    assert worker.kept[2] == both
+    assert worker.kept[4] == {second}
+    assert worker.kept[6:] == [frozenset()] * 4
+
+
+@pytest.mark.parametrize("place", range(9))
+def test_goes_on_after_a_stop(folder: Folder, plan: Plan, place: int) -> None:
+    worker = Hasher(folder, plan)
+    worker.trouble[plan.tasks[place].key] = KeyboardInterrupt()
+    with pytest.raises(Incomplete, match=f"stopped after {place} of 9 tasks; run the same command again") as stopped:
+        LocalEngine().run(plan, folder, worker)
+    assert stopped.value.exit_code == 3
+    assert LocalEngine().run(plan, folder, worker) == 9 - place
+    assert Counter(worker.ran) == Counter(task.key for task in plan.tasks)
+    events = Counter((event["event"], event["task"]) for event in folder.events())
+    assert {events["finished", task.key] for task in plan.tasks} == {1}
+    assert events["stopped", plan.tasks[place].key] == 1
+
+    straight = Folder(folder.root.with_name("straight"))
+    straight.create()
+    LocalEngine().run(plan, straight, Hasher(straight, plan))
+    assert outputs(folder, plan) == outputs(straight, plan)
+
+
+def test_an_output_that_was_taken_away_is_made_again(folder: Folder, plan: Plan) -> None:
+    worker = Hasher(folder, plan)
+    LocalEngine().run(plan, folder, worker)
+    (folder.root / "report.html").unlink()
+    assert [task.kind for task in missing(plan, folder)] == ["report"]
+    assert LocalEngine().run(plan, folder, worker) == 1
+
+
+def test_only_what_a_setting_touches_is_run(folder: Folder, plan: Plan) -> None:
+    worker = Hasher(folder, plan)
+    LocalEngine().run(plan, folder, worker)
+    changed = build(BASIS, MapSettings(synergy=SynergySettings(null_models=3, surrogates=5)), choose(None))
+    worker.outputs = {task.key: task.key for task in changed.tasks}
+    assert [task.kind for task in missing(changed, folder)] == ["replay", "replay", "study", "tables", "report"]
+    assert LocalEngine().run(changed, folder, worker) == 5
+    # and back: everything is still there
+    assert missing(plan, folder) == ()
+
+
+def test_failures_pass_through_and_leave_no_marker(folder: Folder, plan: Plan) -> None:
+    worker = Hasher(folder, plan)
+    worker.trouble[plan.tasks[1].key] = ModelError("broken")
+    with pytest.raises(ModelError, match="broken"):
+        LocalEngine().run(plan, folder, worker)
+    worker.trouble[plan.tasks[1].key] = ZeroDivisionError("a mistake of ours")
+    with pytest.raises(ZeroDivisionError):
+        LocalEngine().run(plan, folder, worker)
+    worker.trouble[plan.tasks[1].key] = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(StoreError, match="no space left on the disk; free some space"):
+        LocalEngine().run(plan, folder, worker)
+    assert len(missing(plan, folder)) == 8
+    assert LocalEngine().run(plan, folder, worker) == 8
+
+
+def test_sigterm_is_taken_like_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), stoppable():
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,188 @@
+"""The command line: what it says to a stranger, and that options, YAML and Python mean the same settings."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from brodmann import cli, console
+from brodmann.cli import COMMANDS, main
+from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, from_yaml, to_yaml
+from brodmann.stats import Finding
+
+ALL = [field.name for kind in (LoadSettings, RecordSettings, SynergySettings) for field in dataclasses.fields(kind)]
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+
+
+def said(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
+    try:
+        got = main(arguments)
+    except SystemExit as stop:
+        got = int(stop.code or 0)
+    streams = capsys.readouterr()
+    assert got == code, streams
+    return streams.out + streams.err
+
+
+def test_help_names_every_command_and_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(["--help"], capsys)
+    assert [name for name in COMMANDS if f"• {name}" not in text] == []
+    assert "Exit codes: 0 done, 1 mistake" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said([command, "--help"], capsys)
+    assert max(len(line) for line in text.splitlines() if "--" in line) <= 80
+    assert (COMMANDS[command].__doc__ or "").splitlines()[0][:40] in text
+
+
+def test_every_setting_is_an_option_with_a_short_flat_name(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(["map", "--help"], capsys)
+    assert len(ALL) == len(set(ALL)) == 24
+    missing = [name for name in [*ALL, "seed"] if f"--{name.replace('_', '-')}" not in text]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["map"], ["map", "m", "--nothing"], ["atlas"], ["map", "m", "--new-tokens", "many"]]
+)
+def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said(arguments, capsys, code=2)
+
+
+def settings_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> MapSettings:
+    """Settings that a command would run with."""
+    caught: list[MapSettings] = []
+    monkeypatch.setattr(cli, "_go", lambda model, out, settings, *_, **__: caught.append(settings))
+    assert main(arguments) == 0
+    return caught[0]
+
+
+def test_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [
+        "--new-tokens",
+        "7",
+        "--tau",
+        "2",
+        "--dtype",
+        "float64",
+        "--stop-at-eos",
+        "--seed",
+        "5",
+        "--signal",
+        "neuron",
+    ]
+    settings = settings_of(["map", "m", *given], monkeypatch)
+    assert settings == MapSettings(
+        LoadSettings(dtype="float64"),
+        RecordSettings(new_tokens=7, stop_at_eos=True, signal="neuron"),
+        SynergySettings(tau=2),
+        seed=5,
+    )
+    assert settings_of(["map", "m"], monkeypatch) == MapSettings()
+
+
+def test_settings_file_then_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = MapSettings(
+        LoadSettings(dtype="float64", allow_pickle=True), RecordSettings(new_tokens=9), SynergySettings(tau=3), seed=4
+    )
+    (tmp_path / "s.yaml").write_text(to_yaml(wanted))
+    assert settings_of(["map", "m", "--settings", "s.yaml"], monkeypatch) == wanted
+    assert settings_of(["map", "m", "--settings=s.yaml"], monkeypatch) == wanted
+    changed = settings_of(["map", "m", "--settings", "s.yaml", "--tau", "1", "--no-allow-pickle"], monkeypatch)
+    assert (changed.synergy.tau, changed.load.allow_pickle) == (1, False)
+    assert changed.record == wanted.record
+    assert from_yaml(MapSettings, tmp_path / "s.yaml") == wanted
+    assert yaml.safe_load(to_yaml(wanted))["record"]["new_tokens"] == 9
+
+
+def test_models(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(["models"], capsys)
+    for name, licence in (("smollm2-135m", "Apache-2.0"), ("glass-en", "MIT"), ("minilm", "Apache-2.0")):
+        line = next(line for line in text.splitlines() if line.startswith(name))
+        assert licence in line
+    assert max(map(len, text.splitlines())) <= 80
+    assert "gpt_neox" in text
+
+
+def test_check_prints_the_self_test(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(["models", "--check", "random:gpt2"], capsys)
+    assert "randomly initialised" in text
+    assert text.count(" ok ") >= 3
+    assert "FAILED" not in text
+
+
+def test_prompts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "60" in next(line for line in said(["prompts"], capsys).splitlines() if line.startswith("cognitive"))
+    shown = said(["prompts", "cognitive"], capsys)
+    assert len([line for line in shown.splitlines() if "-0" in line.split(" ")[0]]) >= 54
+    (tmp_path / "p.json").write_text(json.dumps(["one [red]two[/red]"]))
+    assert "one [red]two[/red]" in said(["prompts", "p.json"], capsys)
+
+
+def test_studies(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(["studies"], capsys)
+    assert "synergy" in text
+    assert "4 layers" in text
+
+
+def test_dry_run_reads_no_weight_and_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = said(["map", "smollm2-135m", "--dry-run"], capsys)
+    assert "270 units in 30 layers" in text
+    for step, tasks in (("record", 4), ("3 randomly initialised models", 12), ("synergy", 1), ("all", 20)):
+        line = next(line for line in text.splitlines() if line.startswith(step))
+        assert line.removeprefix(step).split()[0] == str(tasks)
+    assert "without reading a weight" in text
+    assert list(tmp_path.iterdir()) == []
+    assert "error: 'nobody/nothing' is no packaged model" in said(["map", "nobody/nothing", "--dry-run"], capsys, 1)
+
+
+def test_traceback_is_shown_on_request() -> None:
+    from brodmann.errors import StoreError
+
+    with pytest.raises(StoreError, match="is not an atlas"):
+        main(["cite", "nowhere", "--traceback"])
+
+
+FINDING = Finding(
+    "inverted_u", "Middle layers lean more to synergy than the first and the last ones", 0.4123, (0.3, 0.52), 0.95,
+    "rank, 0 to 1", "randomly initialised models of the same config", (0.01, 0.02), 0.0004, 60, "prompt", "supported",
+    "a flat profile", (), "a paper", 1,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verdict", ["supported", "contradicted", "inconclusive"])
+def test_findings_read_without_colour_at_80_columns(verdict: str, capsys: pytest.CaptureFixture[str]) -> None:
+    screen = console.console()
+    for block in console.findings([dataclasses.replace(FINDING, verdict=verdict)]):
+        screen.print(block)
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    flat = " ".join(text.split())
+    assert f"{verdict} {FINDING.claim}" in flat
+    assert "0.412 [0.3, 0.52] rank, 0 to 1; n = 60 (prompts), p < 0.001" in flat
+    assert "null: randomly initialised models of the same config" in flat
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (89.0, "89 s"), (600.0, "10 min"), (5399.0, "90 min"), (9000.0, "2.5 h")]
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert console.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"), [(10.0, "10 B"), (2e6, "2 MB"), (1.34e9, "1.3 GB"), (2.5e12, "2500.0 GB")]
+)
+def test_sizes(amount: float, words: str) -> None:
+    assert console.size(amount) == words
