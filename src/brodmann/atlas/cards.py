@@ -8,8 +8,8 @@ from markupsafe import Markup
 from brodmann.atlas.marks import Scale, number, svg_text, tag, ticks
 from brodmann.stats import Finding
 
-WIDTH, HEIGHT = 460.0, 168.0
-_LEFT, _RIGHT, _BASE, _LINE = 14.0, 446.0, 118.0, 34.0
+WIDTH, HEIGHT = 400.0, 168.0
+_LEFT, _RIGHT, _BASE, _LINE = 12.0, 388.0, 118.0, 34.0
 
 
 def evidence(finding: Finding) -> Markup:
@@ -33,7 +33,7 @@ def evidence(finding: Finding) -> Markup:
 
 def interval(finding: Finding) -> str:
     """The confidence interval as [low, high], to the precision that its width allows."""
-    return f"[{number(finding.interval[0])}, {number(finding.interval[1])}]"
+    return f"[{number(finding.interval[0])},\xa0{number(finding.interval[1])}]"
 
 
 def p_text(p: float | None) -> str:
@@ -41,14 +41,14 @@ def p_text(p: float | None) -> str:
 
     Examples
     --------
-    >>> p_text(0.0123), p_text(0.0001), p_text(None)
-    ('p = 0.012', 'p < 0.001', 'no null model')
+    >>> p_text(0.0123).replace("\\xa0", " "), p_text(None)
+    ('p = 0.012', 'no null model')
     """
     if p is None:
         return "no null model"
     if not math.isfinite(p):
         return "p could not be computed"
-    return "p < 0.001" if p < 0.001 else f"p = {number(p)}"
+    return "p\xa0<\xa00.001" if p < 0.001 else f"p\xa0=\xa0{number(p)}"
 
 
 def _null(draws: np.ndarray, x: Scale) -> Markup:
@@ -88,7 +88,7 @@ def _margin(finding: Finding, x: Scale) -> Markup:
         left, right = x(finding.reference - finding.margin), x(finding.reference + finding.margin)
         parts += [tag("path", d=f"M{left:.1f} {_LINE - 8}V{_BASE}M{right:.1f} {_LINE - 8}V{_BASE}",
                       stroke="var(--rule)", stroke_width="1", stroke_dasharray="4 3")]  # fmt: skip
-        parts += [svg_text((left + right) / 2, 54, "too small to matter", class_="null-word", anchor="middle")]
+        parts += [svg_text(max(left, _LEFT) + 5, 53, "too small to matter", class_="null-word margin-word")]
     parts += [tag("path", d=f"M{at:.1f} {_LINE - 8}V{_BASE}", stroke="var(--rule)", stroke_width="1")]
     return Markup("").join(parts)
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from brodmann import look
 from brodmann.atlas.marks import Scale, draw_trace, number, svg_text, tag, ticks
@@ -59,22 +59,29 @@ def draw(figure: dict[str, Any], *, name: str, description: str) -> Markup:
 def _drawing(figure: dict[str, Any], name: str, description: str, narrow: bool) -> Markup:
     layout = figure.get("layout", {})
     width = NARROW if narrow else WIDE
-    key = _key(figure) if narrow else []
-    head = 22.0 * len(key)
-    cells, height = _cells(figure, width, head, narrow)
-    body = [_axes(layout, cell) for cell in cells]
+    cells, height = _cells(figure, width, narrow)
+    body = [_axes(layout, cell, narrow) for cell in cells]
     canvases = []
+    sheet_name = f"{name}-{'narrow' if narrow else 'wide'}"
     for cell in cells:
-        body += [_shape(shape, cell) for shape in layout.get("shapes", ()) if _on(shape, cell, "ref")]
+        # What leaves the axes is cut: a band, or a line through all of them.
+        clip = f"c-{sheet_name}{cell.suffix}"
+        body += [
+            Markup('<clipPath id="{}"><rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/></clipPath>').format(
+                clip, cell.left - 6, cell.top - 6, cell.width + 12, cell.height + 6
+            ),
+            Markup('<g clip-path="url(#{})">').format(clip),
+        ]
+        body += [_shape(shape, cell, narrow) for shape in layout.get("shapes", ()) if _on(shape, cell, "ref")]
         for index, trace in enumerate(figure["data"]):
             if _on(trace, cell, "axis"):
                 if trace.get("type") == "heatmap":
                     canvases.append(_canvas(trace, cell, width, height, f"{name}-{index}"))
                 else:
                     body.append(draw_trace(trace, cell.x, cell.y))
-        body += [_columns(figure["data"], cell)]
+        body += [Markup("</g>"), _columns(figure["data"], cell)]
+        body += [_ramp(trace, cell) for trace in figure["data"] if "ramp" in trace.get("meta", {}) and _on(trace, cell, "axis")]
         body += _notes(layout, figure["data"], cell, narrow)
-    body += [_key_row(row, 16.0 + 22.0 * index) for index, row in enumerate(key)]
     shape = "narrow" if narrow else "wide"
     svg = Markup(
         '<svg class="drawing" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}" data-name="{}">{}</svg>'
@@ -84,7 +91,7 @@ def _drawing(figure: dict[str, Any], name: str, description: str, narrow: bool) 
     )
 
 
-def _cells(figure: dict[str, Any], width: float, head: float, narrow: bool) -> tuple[list[Cell], float]:
+def _cells(figure: dict[str, Any], width: float, narrow: bool) -> tuple[list[Cell], float]:
     """Place the axes: a grid as given on a wide sheet, one under the other on a narrow one."""
     layout = figure.get("layout", {})
     grid = layout.get("grid", {})
@@ -93,33 +100,42 @@ def _cells(figure: dict[str, Any], width: float, head: float, narrow: bool) -> t
     if narrow:
         rows, columns = count, 1
     square = any(trace.get("type") == "heatmap" for trace in figure["data"])
-    labels = [len(str(note["text"])) for note in layout.get("annotations", ()) if note.get("name") == "label"]
-    right = 14.0 if narrow or not labels else min(230.0, 16.0 + 6.9 * max(labels))
-    cells, y = [], head
+    cells, y = [], 0.0
     for row in range(rows):
         suffixes = [str(i + 1) if i else "" for i in range(row * columns, min(count, (row + 1) * columns))]
-        lefts = [_tick_room(layout.get(f"yaxis{suffix}", {})) for suffix in suffixes]
-        room = width / columns
-        top = 30.0 + (22.0 if any(_has(layout, "heading", suffix) for suffix in suffixes) else 0.0)
+        lefts = [_tick_room(layout.get(f"yaxis{suffix}", {}), narrow) for suffix in suffixes]
+        rights = [14.0 if narrow else _label_room(layout, suffix) for suffix in suffixes]
+        inner_width = (width - sum(lefts) - sum(rights)) / len(suffixes)
+        named = any(_title(layout.get(f"yaxis{suffix}", {})) for suffix in suffixes)
+        top = (30.0 if named else 14.0) + (22.0 if any(_has(layout, "heading", suffix) for suffix in suffixes) else 0.0)
+        if narrow:
+            top += 21.0 * len(_key(figure, suffixes[0]))
         full = float(layout.get("height", 420)) / max(1, int(grid.get("rows", 1)))
         inner = min(full, 250.0) - 60.0 if narrow else full - top - 46.0
         if square:
-            inner = room - max(lefts) - right
-        for index, suffix in enumerate(suffixes):
-            left = index * room + lefts[index]
-            inner_width = room - lefts[index] - right
+            inner = inner_width
+        left = 0.0
+        for suffix, before, after in zip(suffixes, lefts, rights, strict=True):
+            left += before
             xs, ys = layout.get(f"xaxis{suffix}", {}), layout.get(f"yaxis{suffix}", {})
             (x0, x1), (y0, y1) = _range(xs, figure, suffix, "x"), _range(ys, figure, suffix, "y")
             x_scale = Scale(x0, x1, left, left + inner_width)
             y_scale = Scale(y0, y1, y + top + inner, y + top)
             cells.append(Cell(suffix, left, y + top, inner_width, inner, x_scale, y_scale))
+            left += inner_width + after
         y += top + inner + 46.0
     return cells, y
 
 
-def _tick_room(axis: dict[str, Any]) -> float:
-    texts = [str(text) for text in axis.get("ticktext", ())]
+def _tick_room(axis: dict[str, Any], narrow: bool) -> float:
+    shown = narrow or axis.get("showticklabels", True)
+    texts = [str(text) for text in axis.get("ticktext", ())] if shown else []
     return max(46.0, 14.0 + 6.6 * max((len(text) for text in texts), default=0))
+
+
+def _label_room(layout: dict[str, Any], suffix: str) -> float:
+    notes = [n for n in layout.get("annotations", ()) if n.get("name") == "label" and n.get("xref", "x") == f"x{suffix}"]
+    return min(250.0, 44.0 + 6.4 * max(len(str(n["text"])) for n in notes)) if notes else 14.0
 
 
 def _has(layout: dict[str, Any], name: str, suffix: str) -> bool:
@@ -151,20 +167,23 @@ def _range(axis: dict[str, Any], figure: dict[str, Any], suffix: str, letter: st
     return low - (0.0 if axis.get("rangemode") == "tozero" and low == 0.0 else pad), high + pad
 
 
-def _axes(layout: dict[str, Any], cell: Cell) -> Markup:
+def _axes(layout: dict[str, Any], cell: Cell, narrow: bool) -> Markup:
     xs, ys = layout.get(f"xaxis{cell.suffix}", {}), layout.get(f"yaxis{cell.suffix}", {})
     bottom, right = cell.top + cell.height, cell.left + cell.width
-    parts = [tag("path", d=f"M{cell.left:.1f} {cell.top:.1f}V{bottom:.1f}H{right:.1f}", class_="axis")]
-    x_values, x_texts = _tick_labels(xs, cell.x, max(2, int(cell.width / 90)))
+    upright = f"M{cell.left:.1f} {cell.top:.1f}V{bottom:.1f}" if ys.get("visible", True) else f"M{cell.left:.1f} {bottom:.1f}"
+    parts = [tag("path", d=f"{upright}H{right:.1f}", class_="axis")]
+    x_values, x_texts = _tick_labels(xs, cell.x, max(3, int(cell.width / 80)))
     for value, text in zip(x_values, x_texts, strict=True):
         at = cell.x(value)
         parts += [tag("path", d=f"M{at:.1f} {bottom:.1f}v4", class_="axis")]
         parts += [svg_text(at, bottom + 17, text, class_="tick", anchor="middle")]
-    y_values, y_texts = _tick_labels(ys, cell.y, max(2, int(cell.height / 60)))
+    y_values, y_texts = _tick_labels(ys, cell.y, max(3, int(cell.height / 60)))
     for value, text in zip(y_values, y_texts, strict=True):
         at = cell.y(value)
         parts += [tag("path", d=f"M{cell.left:.1f} {at:.1f}h-4", class_="axis")]
-        parts += [svg_text(cell.left - 8, at + 4, text, class_="tick", anchor="end")]
+        # Neighbours that share an axis name its ticks once; stacked on a narrow sheet each has to name its own.
+        if narrow or ys.get("showticklabels", True):
+            parts += [svg_text(cell.left - 8, at + 4, text, class_="tick", anchor="end")]
     x_title, y_title = (_title(axis) for axis in (xs, ys))
     parts += [svg_text((cell.left + right) / 2, bottom + 36, x_title, class_="axis-title", anchor="middle")]
     parts += [svg_text(max(2.0, cell.left - 40), cell.top - 13, y_title, class_="axis-title")]
@@ -185,11 +204,12 @@ def _tick_labels(axis: dict[str, Any], scale: Scale, count: int) -> tuple[list[f
     return values, [number(value) for value in values]
 
 
-def _shape(shape: dict[str, Any], cell: Cell) -> Markup:
+def _shape(shape: dict[str, Any], cell: Cell, narrow: bool) -> Markup:
     line = shape.get("line", {})
+    thin = 0.45 if narrow and shape["type"] == "path" else 1.0
     style = {
         "stroke": look.css(str(line.get("color", "none"))),
-        "stroke_width": f"{line.get('width', 1)}",
+        "stroke_width": f"{thin * float(line.get('width', 1)):.2g}",
         "fill": look.css(str(shape.get("fillcolor", "none"))),
         "opacity": f"{shape.get('opacity', 1)}",
     }
@@ -245,14 +265,18 @@ def _columns(traces: list[dict[str, Any]], cell: Cell) -> Markup:
 
 
 def _notes(layout: dict[str, Any], traces: list[dict[str, Any]], cell: Cell, narrow: bool) -> list[Markup]:
-    parts = []
+    parts = [_key_row(row, cell.top - 34.0 - 21.0 * k) for k, row in enumerate(_key_rows(layout, traces, cell, narrow))]
     labels: list[tuple[float, float, str, str]] = []
+    lines = {str(trace.get("name")): trace for trace in traces if _on(trace, cell, "axis")}
     for note in layout.get("annotations", ()):
         if not _on(note, cell, "ref"):
             continue
         text, colour = str(note["text"]), look.css(str(note.get("font", {}).get("color", look.INK)))
         if note.get("name") == "heading":
-            parts += [svg_text(cell.left - 40 if not narrow else 6, cell.top - 34, text, class_="heading")]
+            above = 21.0 * len(_key_rows(layout, traces, cell, narrow))
+            named = bool(_title(layout.get(f"yaxis{cell.suffix}", {})))
+            at = 6.0 if narrow else cell.left - 40 if named else cell.left
+            parts += [svg_text(at, cell.top - (34 if named else 16) - above, text, class_="heading")]
         elif note.get("name") == "label":
             labels += [(_place(note, "y", cell), _place(note, "x", cell) + 8, text, colour)]
         else:
@@ -261,7 +285,9 @@ def _notes(layout: dict[str, Any], traces: list[dict[str, Any]], cell: Cell, nar
             parts += [svg_text(*at, text, class_="note", anchor=anchor, fill=colour)]
     if not narrow:
         for y, x, text, colour in _spread(labels, cell):
-            parts += [svg_text(x, y + 4, text, class_="label", fill=colour)]
+            if text in lines:
+                parts += [_sample(lines[text], x, y)]
+            parts += [svg_text(x + 22, y + 4, text, class_="label", fill=colour)]
     return parts
 
 
@@ -281,31 +307,57 @@ def _spread(labels: list[tuple[float, float, str, str]], cell: Cell) -> list[tup
     return [(y, *item[1:]) for y, item in zip(ys, ordered, strict=True)]
 
 
-def _key(figure: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """Names of the labelled lines, for sheets too narrow to write them at the lines' ends; rows of traces."""
-    names = [str(n["text"]) for n in figure.get("layout", {}).get("annotations", ()) if n.get("name") == "label"]
-    found = {str(trace.get("name")): trace for trace in figure["data"] if str(trace.get("name")) in names}
-    rows: list[list[dict[str, Any]]] = []
+def _key_rows(layout: dict[str, Any], traces: list[dict[str, Any]], cell: Cell, narrow: bool) -> list[list[Any]]:
+    return _key({"layout": layout, "data": traces}, cell.suffix)[::-1] if narrow else []
+
+
+def _key(figure: dict[str, Any], suffix: str) -> list[list[Any]]:
+    """Names of the labelled lines, for sheets too narrow to write them at the lines' ends: rows of (trace, x)."""
+    notes = figure.get("layout", {}).get("annotations", ())
+    names = [str(n["text"]) for n in notes if n.get("name") == "label" and n.get("xref", "x") == f"x{suffix}"]
+    found = {str(t.get("name")): t for t in figure["data"] if str(t.get("xaxis", "x")) == f"x{suffix}"}
+    rows: list[list[Any]] = []
     used = NARROW
     for name in dict.fromkeys(names):
-        room = 40.0 + 6.7 * len(name)
+        room = 44.0 + 6.6 * len(name)
         if name in found:
-            if used + room > NARROW:
-                rows, used = [*rows, []], 0.0
-            rows[-1].append(found[name] | {"_at": used})
+            if used + room > NARROW + 12:
+                rows, used = [*rows, []], 6.0
+            rows[-1].append((found[name], used))
             used += room
     return rows
 
 
-def _key_row(row: list[dict[str, Any]], y: float) -> Markup:
+def _key_row(row: list[Any], y: float) -> Markup:
     parts = []
-    for trace in row:
-        line, at = trace.get("line", {}), float(trace["_at"])
-        dash = {"dot": "2 3", "dash": "6 4"}.get(str(line.get("dash")), "none")
-        style = {"stroke": look.css(str(line.get("color", look.INK))), "stroke_width": f"{line.get('width', 1.5)}"}
-        parts += [tag("path", d=f"M{at + 2:.0f} {y - 4:.0f}h20", fill="none", stroke_dasharray=dash, **style)]
-        parts += [svg_text(at + 27, y, str(trace["name"]), class_="label")]
+    for trace, x in row:
+        parts += [_sample(trace, x, y - 4), svg_text(x + 23, y, str(trace["name"]), class_="label")]
     return Markup("").join(parts)
+
+
+def _sample(trace: dict[str, Any], x: float, y: float) -> Markup:
+    """A short piece of a line, to go before its name."""
+    line = trace.get("line", {})
+    dash = {"dot": "2 3", "dash": "6 3"}.get(str(line.get("dash")), "none")
+    style = {"stroke": look.css(str(line.get("color", look.INK))), "stroke_width": f"{line.get('width', 1.5)}"}
+    return tag("path", d=f"M{x:.1f} {y:.1f}h16", fill="none", stroke_dasharray=dash, **style)
+
+
+def _ramp(trace: dict[str, Any], cell: Cell) -> Markup:
+    """The colour scale of a matrix, above its right end."""
+    meta, width = trace["meta"], 9.0
+    warm = meta["ramp"] == "synergy"
+    right, y = cell.left + cell.width, cell.top - 24
+    words = f"{number(float(meta['high']))} {meta.get('units', '')}"
+    start = right - 7.0 * len(words) - 11 * width
+    steps = ["paper", *(f"r{k}" for k in (range(11, 21) if warm else range(9, -1, -1)))]
+    parts = [
+        tag("rect", x=start + i * width, y=y, width=width + 0.3, height=10.0, fill=f"var(--{step})")
+        for i, step in enumerate(steps)
+    ]
+    parts += [tag("rect", x=start, y=y, width=11 * width, height=10.0, fill="none", stroke="var(--ink)", stroke_width="0.5")]
+    parts += [svg_text(start - 6, y + 9.5, "0", class_="tick", anchor="end")]
+    return Markup("").join([*parts, svg_text(start + 11 * width + 6, y + 9.5, words, class_="tick")])
 
 
 def _canvas(trace: dict[str, Any], cell: Cell, width: float, height: float, ident: str) -> Markup:
@@ -334,8 +386,3 @@ def matrices(figure: dict[str, Any], *, name: str) -> list[dict[str, Any]]:
                 {"id": f"m-{name}-{index}", "values": trace["z"]["bdata"], "labels": trace.get("text"), **meta}
             )
     return found
-
-
-def plain(text: Any) -> Markup:
-    """Text from anywhere, escaped."""
-    return escape(str(text))

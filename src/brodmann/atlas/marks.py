@@ -18,12 +18,12 @@ class Scale:
     start: float
     end: float
 
-    def __call__(self, value: float) -> float:
+    def __call__(self, value: float | int) -> float:
         span = self.high - self.low
         return self.start + (self.end - self.start) * ((value - self.low) / span if span else 0.5)
 
 
-def number(value: float, digits: int = 2) -> str:
+def number(value: float | int, digits: int = 2) -> str:
     """A number for people: significant digits without trailing zeros, no exponent between 1e-4 and 1e6.
 
     Examples
@@ -55,7 +55,7 @@ def ticks(low: float, high: float, count: int) -> list[float]:
         return []
     rough = (high - low) / max(count, 1)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * 0.999)
+    step = min((power * m for m in (1, 2, 5, 10)), key=lambda size: abs(math.log(size / rough)))
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
@@ -70,11 +70,12 @@ def tag(name: str, **attributes: Any) -> Markup:
     return Markup("").join([*parts, Markup("/>")])
 
 
-def svg_text(x: float, y: float, text: str, *, class_: str, anchor: str = "start", fill: str | None = None) -> Markup:
+def svg_text(
+    x: float | int, y: float | int, text: str, *, class_: str, anchor: str = "start", fill: str | None = None) -> Markup:
     """A line of text; nothing where the text is empty."""
     if not text:
         return Markup("")
-    style = Markup(' fill="{}"').format(fill) if fill else Markup("")
+    style = Markup(' style="fill:{}"').format(fill) if fill else Markup("")
     return Markup('<text x="{:.1f}" y="{:.1f}" class="{}" text-anchor="{}"{}>{}</text>').format(
         x, y, class_, anchor, style, escape(text)
     )
@@ -161,7 +162,10 @@ def _bars(trace: dict[str, Any], x: Scale, y: Scale) -> Markup:
         left, right = x(float(a) - width / 2), x(float(a) + width / 2)
         zero, top = y(max(0.0, y.low)), y(float(b))
         colour = look.css(str(_each(trace.get("marker", {}).get("color", look.INK), index)))
+        edge = trace.get("marker", {}).get("line", {})
         more = {"data_tip": tips[index]} if index < len(tips) else {}
+        if edge:
+            more |= {"stroke": look.css(str(edge.get("color"))), "stroke_width": f"{edge.get('width', 1)}"}
         height = max(abs(zero - top), 0.6)
         parts += [tag("rect", x=left, y=min(zero, top), width=right - left, height=height, fill=colour, **more)]
     return Markup("").join(parts)

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from brodmann import look
+from brodmann.atlas.cards import interval, p_text
 from brodmann.atlas.marks import number
 from brodmann.atlas.plate import PlateUnits
 from brodmann.page import Chapter
@@ -88,19 +89,28 @@ def grid(units: PlateUnits) -> dict[str, Any]:
     return {"layers": layers, "rows": rows}
 
 
-def found(findings: tuple[Finding, ...], chapters: tuple[Chapter, ...]) -> dict[str, Any]:
+def found(findings: tuple[Finding, ...]) -> dict[str, Any]:
     """Up to three plain sentences and the count of verdicts.
 
-    The sentences are those of the first findings, which studies put in the order of their importance.
+    They tell the first findings, which studies put in the order of their importance.
     """
     counts = {verdict: sum(f.verdict == verdict for f in findings) for verdict in _ORDER}
     told = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     total = f"{len(findings)} {'claim was' if len(findings) == 1 else 'claims were'} tested: {', '.join(told)}."
-    sentences = [finding.sentence() for finding in findings[:3]]
+    sentences = [_sentence(finding) for finding in findings[:3]]
     if not findings:
         total = "No claim was tested."
-        sentences = [chapter.summary for chapter in chapters[:3]]
+        sentences = []
     return {"count": total, "sentences": sentences}
+
+
+def _sentence(finding: Finding) -> dict[str, str]:
+    """Verdict and claim, with the numbers apart so that the page can set them smaller; spaces inside never break."""
+    units = finding.units.partition(",")[0]
+    estimate = f"{number(finding.estimate)} {units}".strip()
+    people = finding.unit_of_inference if finding.n == 1 else f"{finding.unit_of_inference}s"
+    numbers = f"{estimate} {interval(finding)}, {p_text(finding.p)}, {finding.n:,} {people}"
+    return {"claim": finding.claim.rstrip("."), "verdict": finding.verdict, "numbers": numbers}
 
 
 def unit_table(
@@ -108,17 +118,17 @@ def unit_table(
 ) -> dict[str, Any]:
     """Columns and rows of the table of units; every number is kept in full beside what is shown."""
     columns = [{"title": "unit", "number": False}, {"title": "layer", "number": True}]
-    values: list[np.ndarray] = []
+    values: list[list[dict[str, str]]] = []
     for chapter in chapters:
         for key, title in chapter.unit_columns.items():
             found_values = pick(results[chapter.name], key) if chapter.name in results else None
             if found_values is not None:
                 columns.append({"title": title, "number": True})
-                values.append(found_values)
+                values.append(_cells(found_values))
     layer = np.asarray(recording["layer"].values).astype(int)
     rows = []
     for i, name in enumerate(units.unit):
-        cells = [_cell(column[i]) for column in values]
+        cells = [column[i] for column in values]
         step = look.rank_step(float(units.rank[i]))
         rows.append(
             {"unit": name, "layer": int(layer[i]), "step": step, "core": bool(units.core[i]), "cells": cells}
@@ -126,12 +136,15 @@ def unit_table(
     return {"columns": columns, "rows": rows, "layers": sorted(set(layer.tolist()))}
 
 
-def _cell(value: Any) -> dict[str, str]:
-    """Shown text and the full value of one cell."""
-    if isinstance(value, bool | np.bool_):
-        return {"shown": "yes" if value else "", "full": "1" if value else "0"}
-    if isinstance(value, int | np.integer):
-        return {"shown": str(int(value)), "full": str(int(value))}
-    if not np.isfinite(value):
-        return {"shown": "–", "full": ""}
-    return {"shown": number(float(value), 4), "full": repr(float(value))}
+def _cells(column: np.ndarray) -> list[dict[str, str]]:
+    """Shown text and full value of a column's cells; numbers share their decimals, so that the points align."""
+    if column.dtype == bool:
+        return [{"shown": "yes" if value else "", "full": str(int(value))} for value in column.tolist()]
+    if np.issubdtype(column.dtype, np.integer):
+        return [{"shown": str(value), "full": str(value)} for value in column.tolist()]
+    largest = float(np.max(np.abs(column), initial=0.0, where=np.isfinite(column)))
+    decimals = int(np.clip(3 - np.floor(np.log10(largest)), 0, 9)) if largest > 0 else 0
+    return [
+        {"shown": f"{value:.{decimals}f}", "full": repr(value)} if np.isfinite(value) else {"shown": "–", "full": ""}
+        for value in column.astype(float).tolist()
+    ]

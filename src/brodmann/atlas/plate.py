@@ -52,8 +52,8 @@ def sheet(units: PlateUnits) -> Markup:
     edge = tag("path", d=outline(), fill="none", stroke="var(--ink)", stroke_width="2.2", pointer_events="none")
     parts = [_behind(), _cells(units, tiling), _core(units, tiling), edge, _leaders(units, tiling)]
     parts += [_ruler(units, tiling), _scale(bool(units.core.any()))]
-    return Markup('<svg class="cortex" viewBox="0 -34 {:.0f} {:.0f}" aria-hidden="true">{}</svg>').format(
-        WIDTH, HEIGHT + 114, Markup("").join(parts)
+    return Markup('<svg class="cortex" viewBox="0 -6 {:.0f} {:.0f}" aria-hidden="true">{}</svg>').format(
+        WIDTH, HEIGHT + 84, Markup("").join(parts)
     )
 
 
@@ -68,11 +68,11 @@ def standalone(svg: Markup, *, title: str, legend: str, kind: str = "head") -> s
         f"text{{font-family:{look.SERIF};fill:{look.INK}}}.leader,.numeral{{font-style:italic;font-size:15px}}"
         ".engraved{font-size:27px;letter-spacing:.03em}.legend{font-size:15px;font-style:italic}"
     )
-    height = HEIGHT + 164
-    paper = f'<rect x="0" y="-34" width="{WIDTH:.0f}" height="{height:.0f}" fill="{look.PAPER}"/>'
+    height = HEIGHT + 148
+    paper = f'<rect x="0" y="-6" width="{WIDTH:.0f}" height="{height:.0f}" fill="{look.PAPER}"/>'
     opening, body = text.split(">", 1)
     opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -34 {WIDTH:.0f} {height:.0f}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -6 {WIDTH:.0f} {height:.0f}" role="img" '
         f'aria-label="{escape(title)}"'
     )
     return f"{opening}><style>{style}</style>{paper}{body}"
@@ -141,7 +141,7 @@ def _leaders(units: PlateUnits, tiling: Tiling) -> Markup:
     chosen = np.concatenate([order[:3], order[-4:]])
     below = (tiling.seeds[chosen, 1] > 390) & (tiling.seeds[chosen, 0] > 430)
     parts = []
-    for members, y, tail, low in ((chosen[~below], -10.0, 6.0, 110.0), (chosen[below], 668.0, -15.0, 560.0)):
+    for members, y, tail, low in ((chosen[~below], 18.0, 6.0, 110.0), (chosen[below], 668.0, -15.0, 560.0)):
         xs = _apart(tiling.seeds[members, 0], 92.0, low, 890.0)
         for unit, x in zip(members, xs, strict=True):
             cx, cy = tiling.seeds[unit]

@@ -154,7 +154,7 @@ def build_page(data: PageData) -> Page:
         plate=sheet,
         caption=plate.CAPTION.format(kind=kind),
         grid=grid(units),
-        found=found(data.findings, data.chapters),
+        found=found(data.findings),
         findings=[_card(finding) for finding in data.findings],
         chapters=[_chapter(chapter) for chapter in data.chapters],
         table=unit_table(data.recording, data.results, data.chapters, units),

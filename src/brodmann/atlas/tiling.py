@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import Voronoi, cKDTree
 
+Dots = tuple[tuple[float | int, float | int], ...]
+
 WIDTH, HEIGHT = 1000.0, 720.0
 
 # Clockwise from under the frontal lobe: the lateral fissure, temporal lobe, occiput, vault, forehead.
@@ -40,7 +42,7 @@ class Tiling:
     """Horizontal middle of each layer's strip, (layer,)."""
 
 
-def smooth(points: tuple[tuple[float, float], ...], closed: bool = True) -> str:
+def smooth(points: Dots, closed: bool = True) -> str:
     """SVG path through hand-made points (Catmull-Rom, tension 1/2)."""
     dots = np.array(points, dtype=float)
     if not closed:
@@ -69,7 +71,7 @@ def surroundings() -> tuple[str, str, tuple[str, ...]]:
     return smooth(_STEM, closed=False), smooth(_CEREBELLUM), folia
 
 
-def _polygon(points: tuple[tuple[float, float], ...], per_side: int = 12) -> np.ndarray:
+def _polygon(points: Dots, per_side: int = 12) -> np.ndarray:
     dots = np.array(points, dtype=float)
     before, ahead, after = np.roll(dots, 1, 0), np.roll(dots, -1, 0), np.roll(dots, -2, 0)
     t = np.linspace(0, 1, per_side, endpoint=False)[:, None, None]

@@ -14,7 +14,8 @@ from brodmann import look
 from brodmann.page import Chapter, Panel
 from brodmann.synergy import figures_network as network
 from brodmann.synergy.plotting import (
-    band, bounds, first, has, heading, hline, label, layout, line, note, quantised, text_number, vline,
+    band, bounds, first, has, heading, hline, label, layout, line, note, p_words, quantised,
+    text_number, vline,
 )  # fmt: skip
 
 NULLS = {"circular_shift": "circular shift", "prompt_mismatch": "prompt mismatch"}
@@ -114,7 +115,7 @@ def profile(dataset: xr.Dataset) -> Panel | None:
         traces += [band(depth, low, high, look.NULL_BAND)]
         middle = np.nanmean(dataset["random_profile"].sel(definition="rank_of_difference").values, axis=0)
         traces += [line(depth, middle, "random weights", look.NULL, width=1.2)]
-        notes += [label("random weights", depth, middle, look.NULL)]
+        notes += [label("random weights", depth, middle, look.INK_2)]
     main = dataset["profile"].sel(definition="rank_of_difference")
     if has(dataset, "profile_low"):
         ends = (dataset[f"profile_{end}"].sel(definition="rank_of_difference").values for end in ("low", "high"))
@@ -134,16 +135,17 @@ def profile(dataset: xr.Dataset) -> Panel | None:
     notes += [label(DEFINITIONS["rank_of_difference"], depth, main.values, look.SYNERGY)]
     top = int(np.nanargmax(main.values))
     title = (
-        f"The rank is highest in layer {int(dataset['layer'].values[top])} of {len(depth)} "
-        f"(depth {text_number(depth[top])}); the first layer has {text_number(main.values[0])}, "
-        f"the last {text_number(main.values[-1])}."
+        f"The rank is highest in layer {int(dataset['layer'].values[top])}, at depth {text_number(depth[top])}; on the "
+        f"same scale the first layer has {text_number(main.values[0])} and the last {text_number(main.values[-1])}."
     )
+    reach = [v for t in traces for v in t["y"] if v is not None]
+    limits = [min(-0.03, min(reach)), max(1.03, max(reach))]
     return Panel(
         "profile",
         title,
         {"data": traces, "layout": layout(
             {"title": "depth (0 first layer, 1 last)", "range": [0, 1]},
-            {"title": "mean over the layer, scaled 0 to 1", "range": [-0.05, 1.05]},
+            {"title": "mean over the layer, scaled 0 to 1", "range": limits, "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1]},
             annotations=notes, height=470)},
         how_to_read="Each line is a mean over the units of a layer, stretched so that its lowest layer is 0 and its "
         "highest is 1: shapes can be compared, sizes cannot. The warm band is the 95 % bootstrap interval over "
@@ -164,8 +166,8 @@ def nats(dataset: xr.Dataset) -> Panel | None:
     if has(dataset, "random_synergy_profile"):
         low, high = bounds(dataset["random_synergy_profile"].values)
         traces += [band(depth, low, high, look.NULL_BAND)]
-        notes += [label("synergy, random weights", depth, (low + high) / 2, look.NULL)]
-        traces += [line(depth, (low + high) / 2, "synergy, random weights", look.NULL, width=0.9)]
+        notes += [label("random weights", depth, (low + high) / 2, look.INK_2)]
+        traces += [line(depth, (low + high) / 2, "random weights", look.NULL, width=0.9)]
     for name, values, colour, shade in (
         ("redundancy", dataset["redundancy_profile"], look.REDUNDANCY, look.REDUNDANCY_BAND),
         ("synergy", dataset["synergy_profile"], look.SYNERGY, look.SYNERGY_BAND),
@@ -183,8 +185,8 @@ def nats(dataset: xr.Dataset) -> Panel | None:
             if null not in dataset["null"].values:
                 continue
             excess = dataset["excess_profile"].sel(null=null).values
-            traces += [line(depth, synergy - excess, f"null: {NULLS[null]}", look.NULL, width=1.6, dash=dash)]
-            notes += [label(f"null: {NULLS[null]}", depth, synergy - excess, look.NULL)]
+            traces += [line(depth, synergy - excess, NULLS[null], look.NULL, width=1.6, dash=dash)]
+            notes += [label(NULLS[null], depth, synergy - excess, look.INK_2)]
             if has(dataset, "excess_profile_low"):
                 ends = (dataset[f"excess_profile_{end}"].sel(null=null).values for end in ("low", "high"))
                 traces += [band(depth, *ends, look.SYNERGY_BAND, axis="2", opacity=0.6)]
@@ -265,11 +267,11 @@ def zones(dataset: xr.Dataset) -> Panel | None:
         notes += [note((layers[a] + layers[b - 1]) / 2, 1.1, name)]
         spans += [f"{name} {layers[a]} to {layers[b - 1]}"]
     p = float(dataset.attrs.get("zone_p", float("nan")))
-    tested = f"; p = {text_number(p)} against layers in random order" if np.isfinite(p) else ""
-    tested = tested if p >= 0.001 or not np.isfinite(p) else "; p < 0.001 against layers in random order"
+    tested = f"; {p_words(p)} against layers in random order" if np.isfinite(p) else ""
     trace = {
         "type": "bar", "x": layers.tolist(), "y": [None if not np.isfinite(v) else float(v) for v in values],
-        "marker": {"color": [look.rank_colour(float(v)) for v in values]}, "name": "rank",
+        "marker": {"color": [look.rank_colour(float(v)) for v in values], "line": {"color": look.INK_2, "width": 0.5}},
+        "name": "rank",
         "hovertext": [f"layer {n}\nscaled rank {text_number(float(v))}" for n, v in zip(layers, values, strict=True)],
         "width": 0.86,
     }  # fmt: skip
@@ -315,10 +317,13 @@ def units(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
         })  # fmt: skip
     shapes = []
     if columns == 2:
-        ends = [float(np.nanmin([synergy, pairs[1][1]])), float(np.nanmax([synergy, pairs[1][1]]))]
+        own = pairs[1][1]
+        ends = [float(max(np.nanmin(synergy), np.nanmin(own))), float(min(np.nanmax(synergy), np.nanmax(own)))]
         shapes = [{"type": "line", "x0": ends[0], "x1": ends[1], "y0": ends[0], "y1": ends[1], "xref": "x2",
                    "yref": "y2", "line": {"color": look.NULL, "width": 1.2}}]  # fmt: skip
-        notes += [note(ends[1], ends[1], "equal", axis="2", anchor="right", colour=look.NULL)]
+        notes += [
+            note(ends[1], ends[1] - 0.09 * (ends[1] - ends[0]), "equal", axis="2", anchor="right", colour=look.INK_2)
+        ]
     figure = layout(xs[""], {"title": "mean synergy (nats)"}, columns=columns, annotations=notes, shapes=shapes,
                     height=430)  # fmt: skip
     if columns == 2:

@@ -7,9 +7,10 @@ from brodmann import look
 from brodmann.page import Panel
 from brodmann.synergy.plotting import has, heading, layout, note, text_number
 
-_MOST = 2500  # arcs per network that an eye and a page can take
+_MOST = 4000  # arcs per network that an eye and a page can take
+_LAYERS_OF_INK = 24
 _WEIGHTINGS = {"raw": "raw weights", "normalised": "divided by the mean", "density_10": "strongest tenth"}
-_NULLS = {"weight_permuted": "weights permuted", "layer_preserving": "permuted within layers"}
+_NULLS = {"weight_permuted": "any links", "layer_preserving": "same layers"}
 
 
 def arcs(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
@@ -19,7 +20,7 @@ def arcs(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
     count = len(layer)
     rows, columns = np.triu_indices(count, 1)
     kept = min(_MOST, max(1, len(rows) // 10))
-    shapes, spans = [], []
+    shapes, spans, tops = [], [], []
     for name, side, colour in (("synergy", 1.0, look.SYNERGY), ("redundancy", -1.0, look.REDUNDANCY)):
         weights = np.nan_to_num(dataset[name].values[rows, columns], nan=-np.inf)
         strongest = np.argpartition(weights, -kept)[-kept:]
@@ -27,12 +28,15 @@ def arcs(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
         a, b = rows[strongest], columns[strongest]
         spans += [float(np.mean(np.abs(layer[b] - layer[a])))]
         lift = side * (b - a) / count * 1.22
-        path = "".join(
+        arc = [
             f"M{i},0C{i},{h:.3f} {j},{h:.3f} {j},0"
             for i, j, h in zip(a.tolist(), b.tolist(), lift.tolist(), strict=True)
-        )
-        shapes.append({"type": "path", "path": path, "xref": "x", "yref": "y", "opacity": 0.17,
-                       "line": {"color": colour, "width": 0.7}})  # fmt: skip
+        ]
+        tops += [0.75 * float(lift[np.argmax(np.abs(lift))])]
+        # One path does not darken where it crosses itself; many faint ones do.
+        for k in range(_LAYERS_OF_INK):
+            shapes.append({"type": "path", "path": "".join(arc[k::_LAYERS_OF_INK]), "xref": "x", "yref": "y",
+                           "opacity": 0.16, "line": {"color": colour, "width": 0.7}})  # fmt: skip
     rank = (
         dataset["rank"].sel(definition="rank_of_difference").values if has(dataset, "rank") else np.full(count, np.nan)
     )
@@ -47,11 +51,16 @@ def arcs(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
     step = max(1, len(starts) // 10)
     xs = {"title": "units in order of layer", "range": [-1, count], "tickvals": starts[::step].tolist(),
           "ticktext": [f"L{int(layer[s])}" for s in starts[::step]]}  # fmt: skip
-    ys = {"title": "", "range": [-1.0, 1.0], "tickvals": [], "ticktext": []}
-    notes = [note(0, 0.92, "synergy", anchor="left", colour=look.SYNERGY)]
-    notes += [note(0, -0.96, "redundancy", anchor="left", colour=look.REDUNDANCY)]
+    room = 0.06 * (tops[0] - tops[1])
+    ys = {"title": "", "range": [tops[1] - room, tops[0] + room], "tickvals": [], "ticktext": [], "visible": False}
+    notes = [note(0.0, tops[0], "synergy", anchor="left", colour=look.SYNERGY)]
+    notes += [note(0.0, tops[1], "redundancy", anchor="left", colour=look.REDUNDANCY)]
     share = "strongest tenth of links" if kept < _MOST else f"{kept:,} strongest of {len(rows):,} links"
-    title = f"The {share}: synergy spans {text_number(spans[0])} layers on average, redundancy {text_number(spans[1])}."
+    chance = float(np.mean(np.abs(layer[columns] - layer[rows])))
+    title = (
+        f"The {share}: synergy spans {text_number(spans[0])} layers on average, redundancy {text_number(spans[1])}; "
+        f"all pairs together span {text_number(chance)}."
+    )
     return Panel(
         "network", title,
         {"data": [dots], "layout": layout(xs, ys, annotations=notes, shapes=shapes, height=520)},
@@ -70,7 +79,8 @@ def measure(dataset: xr.Dataset, name: str) -> Panel | None:
     values, nulls = dataset[name], dataset.get(f"{name}_null")
     weightings = [str(w) for w in dataset["weighting"].values]
     rows = [(net, null) for net in ("synergy", "redundancy") for null in _NULLS]
-    traces, notes, beaten = [], [], []
+    traces, notes = [], []
+    ratios: dict[str, float] = {}
     for k, weighting in enumerate(weightings):
         axis = str(k + 1) if k else ""
         notes += [heading(_WEIGHTINGS.get(weighting, weighting), axis)]
@@ -85,25 +95,30 @@ def measure(dataset: xr.Dataset, name: str) -> Panel | None:
                                "line": {"width": 1}},
                     "xaxis": f"x{axis}", "yaxis": f"y{axis}", "name": "null", "hoverinfo": "skip",
                 }]  # fmt: skip
-                if weighting == weightings[-1] and len(draws):
-                    beaten += [f"{net} against {_NULLS[null]} {text_number(value / float(draws.mean()))}"]
+                if weighting == weightings[-1] and null == "layer_preserving" and len(draws) and draws.mean() != 0:
+                    ratios[net] = value / float(draws.mean())
             colour = look.SYNERGY if net == "synergy" else look.REDUNDANCY
             traces += [{
                 "type": "scatter", "mode": "markers", "x": [value], "y": [float(y)], "name": net,
                 "marker": {"size": 11, "color": colour}, "xaxis": f"x{axis}", "yaxis": f"y{axis}",
                 "hovertext": [f"{net}, {_WEIGHTINGS.get(weighting, weighting)}\n{name} {text_number(value)}"],
             }]  # fmt: skip
-    words = [f"{net}, {_NULLS[null]}" for net, null in reversed(rows)]
+    words = [f"{net}, {_NULLS[null]}" for net, null in reversed(rows)]  # from bottom to top
     figure = layout({"title": _TITLES[name]}, {"range": [-0.6, 3.6], "tickvals": [0, 1, 2, 3], "ticktext": words},
                     columns=len(weightings), annotations=notes, height=290)  # fmt: skip
     for k in range(1, len(weightings)):
-        figure[f"yaxis{k + 1}"] |= {"ticktext": [""] * 4}
+        figure[f"yaxis{k + 1}"] |= {"showticklabels": False}
     last = _WEIGHTINGS.get(weightings[-1], weightings[-1])
-    title = f"{_TITLES[name].capitalize()} as a multiple of its null, {last}: {'; '.join(beaten)}." if beaten else (
-        f"{_TITLES[name].capitalize()} of both networks; no null graphs were drawn.")  # fmt: skip
+    title = f"{_TITLES[name].capitalize()} of both networks; no null graphs were drawn."
+    if len(ratios) == 2:
+        title = (
+            f"{_TITLES[name].capitalize()} ({last}) is {text_number(ratios['synergy'])} times its null for synergy and "
+            f"{text_number(ratios['redundancy'])} times for redundancy, weights exchanged within layers."
+        )
     return Panel(
         name, title, {"data": traces, "layout": figure},
-        how_to_read="Dots are the measured networks; grey strokes are null graphs. Raw weights make the stronger "
+        how_to_read="Dots are the measured networks; grey strokes are null graphs, whose weights were exchanged among any links, "
+        "or only among links between the same layers. Raw weights make the stronger "
         "network look more efficient whatever its shape, so read the other two columns first.",
         description=f"Dot plots with null strokes. {title}",
     )  # fmt: skip

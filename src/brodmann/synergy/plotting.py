@@ -29,6 +29,8 @@ def text_number(value: float) -> str:
     """
     if not np.isfinite(value):
         return "not a number"
+    if value == 0:
+        return "0"
     text = f"{value:#.2g}"
     return text.removesuffix(".") if "e" not in text else text.replace("e-0", "e-").replace("e+0", "e")
 
@@ -85,6 +87,17 @@ def note(x: float, y: float, text: str, *, axis: str = "", anchor: str = "center
     """Words at a point of the figure."""
     return {"text": text, "x": float(x), "y": float(y), "xref": f"x{axis}", "yref": f"y{axis}", "showarrow": False,
             "xanchor": anchor, "font": {"color": colour}}  # fmt: skip
+
+
+def p_words(p: float) -> str:
+    """A p value in a sentence, held together by no-break spaces.
+
+    Examples
+    --------
+    >>> p_words(0.0123).replace("\\xa0", " "), p_words(1e-5).replace("\\xa0", " ")
+    ('p = 0.012', 'p < 0.001')
+    """
+    return "p\xa0<\xa00.001" if p < 0.001 else f"p\xa0=\xa0{p:.2g}"
 
 
 def hline(y: float, axis: str = "") -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""The synergy chapter: valid plotly figures that show the numbers of the Dataset and compute none."""
+
+import base64
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from brodmann import look
+from brodmann.synergy.figures import chapter
+from brodmann.synergy.plotting import band, bounds, label, p_words, quantised, text_number
+
+_spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).parents[1] / "atlas" / "synthetic.py")
+synthetic = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(synthetic)
+
+
+@pytest.fixture(scope="module")
+def study():
+    return synthetic.study()
+
+
+@pytest.fixture(scope="module")
+def panels(study):
+    return {panel.name: panel for panel in chapter(study, synthetic.recording()).panels}
+
+
+def _trace(panel, name: str, axis: str = "x"):
+    return next(t for t in panel.figure["data"] if t.get("name") == name and t.get("xaxis", "x") == axis)
+
+
+def test_every_panel_is_a_valid_plotly_figure(panels):
+    assert list(panels) == ["profile", "nats", "matrices", "network", "zones", "units", "efficiency", "modularity"]
+    for panel in panels.values():
+        figure = go.Figure(panel.figure)  # refuses unknown properties
+        assert len(figure.data) == len(panel.figure["data"])
+        assert panel.title.endswith(".")
+        assert panel.how_to_read
+        assert panel.description
+
+
+def test_profile_shows_both_ranks_the_rival_and_the_random_band(study, panels):
+    panel = panels["profile"]
+    for definition, name in (("rank_of_difference", "rank of difference"), ("difference_of_ranks", "difference of ranks")):
+        expected = study["profile"].sel(definition=definition).values
+        np.testing.assert_array_equal(_trace(panel, name)["y"], expected)
+    rival = study["rival_profile"].sel(rival="autocorrelation").values
+    np.testing.assert_array_equal(_trace(panel, "autocorrelation, the rival")["y"], rival)
+    grey = [t for t in panel.figure["data"] if t.get("fillcolor") == look.NULL_BAND]
+    values = study["random_profile"].sel(definition="rank_of_difference").values
+    assert len(grey) == 1
+    np.testing.assert_array_equal(grey[0]["y"][:30], values.min(axis=0))
+    np.testing.assert_array_equal(grey[0]["y"][30:], values.max(axis=0)[::-1])
+    assert f"highest in layer {int(study['profile'].sel(definition='rank_of_difference').argmax())}," in panel.title
+
+
+def test_nulls_are_grey_and_excess_is_measured_minus_null(study, panels):
+    panel = panels["nats"]
+    null = _trace(panel, "prompt mismatch")
+    assert null["line"]["color"] == look.NULL
+    excess = _trace(panel, "prompt mismatch", "x2")
+    measured = _trace(panel, "synergy")
+    np.testing.assert_allclose(np.array(null["y"]) + np.array(excess["y"]), measured["y"], rtol=1e-12)
+    np.testing.assert_array_equal(excess["y"], study["excess_profile"].sel(null="prompt_mismatch").values)
+
+
+def test_matrices_share_one_scale(study, panels):
+    one, two = panels["matrices"].figure["data"]
+    assert one["meta"]["high"] == two["meta"]["high"]
+    steps = np.frombuffer(base64.b64decode(one["z"]["bdata"]), np.uint8).reshape(270, 270)
+    back = steps / 255 * one["meta"]["high"]
+    expected = np.clip(study["synergy"].values, 0, one["meta"]["high"])
+    np.testing.assert_allclose(back, expected, atol=one["meta"]["high"] / 509)
+
+
+def test_large_matrices_are_shown_in_block_means():
+    values = np.arange(25.0).reshape(5, 5)
+    trace = quantised(values, 2, 24.0)
+    steps = np.frombuffer(base64.b64decode(trace["z"]["bdata"]), np.uint8).reshape(3, 3)
+    assert steps[0, 0] == round(values[:2, :2].mean() / 24 * 255)
+    assert steps[2, 2] == 255
+    assert steps[2, 0] == round(values[4, :2].mean() / 24 * 255)
+
+
+def test_network_draws_the_strongest_tenth_of_each(study, panels):
+    shapes = panels["network"].figure["layout"]["shapes"]
+    arcs = {side: [] for side in (look.SYNERGY, look.REDUNDANCY)}
+    for shape in shapes:
+        for piece in shape["path"].split("M")[1:]:
+            i, j = int(piece.split(",")[0]), int(piece.split(" ")[-1].split(",")[0])
+            arcs[shape["line"]["color"]].append((i, j))
+    pairs = 270 * 269 // 2
+    for colour, name in ((look.SYNERGY, "synergy"), (look.REDUNDANCY, "redundancy")):
+        assert len(arcs[colour]) == len(set(arcs[colour])) == pairs // 10
+        values = study[name].values
+        drawn = min(values[i, j] for i, j in arcs[colour])
+        assert (values[np.triu_indices(270, 1)] > drawn).sum() == pairs // 10 - 1
+
+
+def test_zones_are_told_with_their_p(panels):
+    title = panels["zones"].title
+    assert "early 0 to 9, middle 10 to 19, late 20 to 29" in title
+    assert "p\xa0=\xa00.002" in title
+    cuts = [shape["x0"] for shape in panels["zones"].figure["layout"]["shapes"]]
+    assert cuts == [9.5, 19.5]
+
+
+def test_units_have_their_colour_and_name(study, panels):
+    trace = panels["units"].figure["data"][0]
+    rank = study["rank"].sel(definition="rank_of_difference").values
+    assert trace["marker"]["color"] == [look.rank_colour(float(r)) for r in rank]
+    assert trace["ids"] == [str(u) for u in study["unit"].values]
+    assert sum(width > 1 for width in trace["marker"]["line"]["width"]) == int(study["core"].sum())
+
+
+@pytest.mark.parametrize("name", ["efficiency", "modularity"])
+def test_graph_measures_stand_before_their_nulls(study, panels, name):
+    data = panels[name].figure["data"]
+    null = [t for t in data if t["name"] == "null"]
+    dots = [t for t in data if t["name"] != "null"]
+    assert len(null) == len(dots) == 12
+    expected = study[name].sel(network="synergy", weighting="raw").item()
+    assert [t["x"] for t in dots if t["name"] == "synergy" and t["xaxis"] == "x"] == [[expected], [expected]]
+    ratio = study[name].sel(network="redundancy", weighting="density_10") / study[f"{name}_null"].sel(
+        network="redundancy", weighting="density_10", graph_null="layer_preserving"
+    ).mean("draw")
+    assert f"{text_number(ratio.item())} times for redundancy" in panels[name].title
+
+
+def test_bounds_and_bands_pass_over_what_is_unknown():
+    low, high = bounds(np.array([[1.0, np.nan, 3.0], [2.0, np.nan, np.nan]]))
+    np.testing.assert_array_equal(low, [1.0, np.nan, 3.0])
+    np.testing.assert_array_equal(high, [2.0, np.nan, 3.0])
+    trace = band(np.arange(3.0), low, high, look.NULL_BAND)
+    assert trace["x"] == [0.0, 2.0, 2.0, 0.0]
+    assert trace["y"] == [1.0, 3.0, 3.0, 2.0]
+
+
+def test_a_label_stands_at_the_last_known_point():
+    mark = label("a", np.arange(4.0), np.array([1.0, 2.0, 5.0, np.nan]), look.INK)
+    assert (mark["x"], mark["y"]) == (2.0, 5.0)
+
+
+def test_sentences_write_p_as_the_page_does():
+    assert p_words(0.0123) == "p\xa0=\xa00.012"
+    assert p_words(0.0009) == "p\xa0<\xa00.001"
