@@ -86,8 +86,8 @@ class SeriesReducer:
 class MeanReducer:
     """Keeps the mean and the standard deviation of each unit over all finite samples, and no series.
 
-    Sums are taken in float64 about the first finite sample, so that a large mean does not swallow the variance. It may be
-    started again for further batches; ``finish`` gives ``mean(unit)``, ``std(unit)`` (ddof 0) and ``samples(unit)``
+    Sums are taken in float64 about the first finite sample, so that a large mean does not swallow the variance. It may
+    be started again for further batches; ``finish`` gives ``mean(unit)``, ``std(unit)`` (ddof 0) and ``samples(unit)``
     over all of them.
     """
 
