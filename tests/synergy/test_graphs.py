@@ -177,6 +177,29 @@ def test_nulls_keep_what_they_promise(rng):
     np.testing.assert_array_equal(alone, network)
 
 
+def test_strengths_are_kept_exactly_and_modules_are_not(rng):
+    network = blocks(rng, outside=0.3)
+    strong = rng.lognormal(0, 0.5, 30)
+    network *= np.outer(strong, strong)
+    layer = np.zeros(30, dtype=int)
+    null = null_network(network, rng, "strength_preserving", layer)
+    np.testing.assert_allclose(null.sum(axis=0), network.sum(axis=0), rtol=1e-7)
+    np.testing.assert_array_equal(null, null.T)
+    assert (null[np.triu_indices(30, 1)] > 0).all()
+    assert communities(null, rng).modularity < 0.5 * communities(network, rng).modularity
+    # A network that is nothing but strengths is its own null.
+    product = np.outer(strong, strong)
+    np.fill_diagonal(product, 0)
+    np.testing.assert_allclose(null_network(product, rng, "strength_preserving", layer), product, rtol=1e-6)
+    found = measure_networks(network, product, layer, rng, draws=20, runs=3, kinds=("strength_preserving",))
+    raw = found.sel(weighting="raw", graph_null="strength_preserving")
+    assert p_value(float(raw.modularity_typical[0]), raw.modularity_null[0].values) == 1 / 21
+    np.testing.assert_allclose(raw.efficiency_null[1], float(raw.efficiency[1]), rtol=1e-6)
+    lonely = network.copy()
+    lonely[0] = lonely[:, 0] = 0.0
+    assert np.isfinite(null_network(lonely, rng, "strength_preserving", layer)).all()
+
+
 def test_relabelling_changes_nothing_so_it_is_no_null(rng):
     network, order = blocks(rng), rng.permutation(30)
     moved = network[np.ix_(order, order)]

@@ -92,9 +92,9 @@ def random_orders(
     array (draw, label)
         ``values[orders[k]]`` are the values in the k-th order.
     """
-    keys = rng.random((draws, n))
     if groups is None:
-        return np.argsort(keys, axis=1)
+        return rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
+    keys = rng.random((draws, n))
     codes = np.unique(groups, return_inverse=True)[1]
     # Sorting by group and, inside it, by a random key lists every group's labels in random order; they go back to the
     # places that the group holds. Keys stay clear of 1, where the sum would round up into the next group.

@@ -18,6 +18,10 @@ Definition = Literal["rank_of_difference", "difference_of_ranks"]
 DEFINITIONS: tuple[Definition, Definition] = ("rank_of_difference", "difference_of_ranks")
 
 
+Exchange = Literal["units", "layers"]
+EXCHANGES: tuple[Exchange, Exchange] = ("units", "layers")
+
+
 def node_means(pairs: Float[np.ndarray, "*batch unit unit_"]) -> Float[np.ndarray, "*batch unit"]:
     """Average each unit's pairs over its partners: S_h = mean of S[h, j] over j != h, in the pairs' units.
 
@@ -115,10 +119,14 @@ def rank_profile(
     The published profile is the `scale` of this one. Min-max scaling blows a flat profile up to 0..1 and divides by the
     two noisiest layers, so contrasts and intervals belong on this scale, pictures on the other.
     """
-    units = node_synergy.shape[-1]
-    lowest, highest = (1.0, float(units)) if kind == "rank_of_difference" else (1.0 - units, units - 1.0)
+    lowest, highest = rank_limits(node_synergy.shape[-1], kind)
     ranks = rank_nodes(node_synergy, node_redundancy, kind)
     return scale(layer_profile(ranks, layer), lowest, highest)
+
+
+def rank_limits(units: int, kind: Definition) -> tuple[float, float]:
+    """Lowest and highest rank that a unit can have under a definition."""
+    return (1.0, float(units)) if kind == "rank_of_difference" else (1.0 - units, units - 1.0)
 
 
 def profile_of_weights(
@@ -128,7 +136,13 @@ def profile_of_weights(
     layer: Int[np.ndarray, " unit"],
     kind: Definition = "rank_of_difference",
 ) -> Float[np.ndarray, "draw layer"]:
-    """`rank_profile` under each row of prompt weights, for `stats.bootstrap_interval`; NaN values are left out."""
+    """`rank_profile` under each row of prompt weights, for `stats.bootstrap_interval`; NaN values are left out.
+
+    Noise pulls every rank towards the middle: contrasts of ranks keep their sign and lose size, the estimate as well as
+    its interval (by about a quarter where noise makes nearly half of the variance between node means). So a rank contrast can support a claim,
+    but its smallness contradicts nothing unless the ranking is reliable; contrasts in nats, ``weights @ node_synergy``
+    averaged over layers, have no such bias.
+    """
     return rank_profile(weighted_mean(weights, node_synergy), weighted_mean(weights, node_redundancy), layer, kind)
 
 
@@ -199,7 +213,7 @@ def exchanged_profiles(
     layer: Int[np.ndarray, " unit"],
     rng: np.random.Generator,
     *,
-    exchange: Literal["units", "layers"] = "units",
+    exchange: Exchange = "units",
     draws: int = 2000,
 ) -> Float[np.ndarray, "draw layer"]:
     """Layer profiles of values whose depth was exchanged: the null that depth does not matter.

@@ -5,6 +5,7 @@ exchange weights is to exchange entries. Shortest paths by Floyd (1962) and Wars
 communities by igraph. Not here: weightings and null comparisons, see `graphs`.
 """
 
+import functools
 import inspect
 import random
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from numba import njit
 from brodmann.stats import random_orders
 
 Algorithm = Literal["leiden", "louvain"]
-NullKind = Literal["weight_permuted", "layer_preserving"]
+NullKind = Literal["weight_permuted", "layer_preserving", "strength_preserving"]
 
 BLOCK = 2_000_000
 """Numbers that are drawn at once for null graphs: bounds memory at about 50 MB."""
@@ -118,7 +119,7 @@ def partitions(
     if present.size == 0:
         return np.tile(np.arange(units), (runs, 1))
     if present.size == weights.size:
-        graph = igraph.Graph.Full(units)  # lists its edges in the order of the upper triangle, row by row
+        graph = _complete(units)
     else:
         graph = igraph.Graph(units, np.stack(np.triu_indices(units, 1), axis=1)[present].tolist())
     values = weights[present].tolist()
@@ -140,16 +141,45 @@ def exchanged(
     kind: NullKind,
     draws: int,
 ) -> Iterator[Float[np.ndarray, " pair"]]:
-    """Draw null graphs: weights exchanged among all pairs, or among the pairs of the same two layers."""
-    cells = None
+    """Draw null graphs; what each kind keeps is said in `graphs.null_network`."""
+    cells, expected, strength = None, np.ones(weights.size), np.zeros(0)
     if kind == "layer_preserving":
         codes = np.unique(layer, return_inverse=True)[1]
         first, second = (codes[index] for index in np.triu_indices(layer.size, 1))
         cells = np.unique(np.minimum(first, second) * layer.size + np.maximum(first, second), return_inverse=True)[1]
+    if kind == "strength_preserving":
+        strength = strengths(weights, layer.size)
+        expected = _balanced(np.ones(weights.size), np.maximum(strength, np.finfo(float).tiny))
     block = max(1, BLOCK // max(1, weights.size))
     for start in range(0, draws, block):
         for order in random_orders(weights.size, min(block, draws - start), rng, cells):
-            yield weights[order]
+            null = (weights / expected)[order] * expected
+            yield null if kind != "strength_preserving" else _balanced(null, strength)
+
+
+def strengths(weights: Float[np.ndarray, " pair"], units: int) -> Float[np.ndarray, " unit"]:
+    """Sum of each unit's weights."""
+    return np.asarray(expand(weights, units).sum(axis=0))
+
+
+def _balanced(weights: np.ndarray, strength: np.ndarray, *, tolerance: float = 1e-9, most: int = 500) -> np.ndarray:
+    """Multiply rows and columns until every unit has its strength (iterative proportional fitting, symmetric form)."""
+    network = expand(weights, strength.size)
+    factor = np.ones(strength.size)
+    for _ in range(most):
+        found = factor * (network @ factor)
+        ratio = np.divide(strength, found, out=np.ones(strength.size), where=found > 0)
+        factor *= np.sqrt(ratio)
+        if np.abs(ratio - 1).max() < tolerance:
+            break
+    rows, columns = np.triu_indices(strength.size, 1)
+    return np.asarray(weights * factor[rows] * factor[columns])
+
+
+@functools.lru_cache(maxsize=2)
+def _complete(units: int) -> igraph.Graph:
+    """Complete graph, whose edges come in the order of the upper triangle, row by row; nobody changes it."""
+    return igraph.Graph.Full(units)
 
 
 @contextmanager

@@ -154,6 +154,8 @@ def null_network(
     - "layer_preserving": weights exchanged among the pairs of the same two layers. Keeps the weights of every
       layer-by-layer block, so what remains is structure beyond "which layers are they in". With one unit per layer
       nothing can be exchanged and the null equals the network.
+    - "strength_preserving": weights relative to what the units' strengths let expect are exchanged among all pairs,
+      then rows and columns are rescaled to the exact strengths. Keeps "some units are strong"; the weights only nearly.
     """
     null = next(iter(edges.exchanged(edges.condense(network), layer, rng, kind, 1)))
     return edges.expand(null, network.shape[0])
@@ -168,6 +170,7 @@ def measure_networks(
     draws: int = 50,
     runs: int = 20,
     algorithm: Algorithm = "leiden",
+    kinds: tuple[NullKind, ...] = ("weight_permuted", "layer_preserving"),
 ) -> xr.Dataset:
     """Measure both networks under every weighting, beside null graphs.
 
@@ -179,6 +182,8 @@ def measure_networks(
         Layer of each unit.
     draws, runs
         Null graphs per network and kind; optimiser runs for the networks themselves (null graphs get one each).
+    kinds
+        Null models, see `null_network`.
 
     Returns
     -------
@@ -193,7 +198,7 @@ def measure_networks(
     """
     shape, units = (2, len(get_args(Weighting))), layer.size
     efficiency, quality = np.empty(shape), np.empty((*shape, runs))
-    efficiency_null, quality_null = np.empty((*shape, 2, draws)), np.empty((*shape, 2, draws))
+    efficiency_null, quality_null = (np.empty((*shape, len(kinds), draws)) for _ in range(2))
     community = np.empty((2, units), dtype=int)
     for n, network in enumerate((synergy, redundancy)):
         weights = edges.condense(network)
@@ -203,7 +208,7 @@ def measure_networks(
         efficiency[n] = _efficiencies(weights, units)
         # Modularity does not change when all weights are divided by one number, so "normalised" has that of "raw".
         quality[n] = [whole.scores, whole.scores, part.scores]
-        for k, kind in enumerate(get_args(NullKind)):
+        for k, kind in enumerate(kinds):
             for draw, null in enumerate(edges.exchanged(weights, layer, rng, kind, draws)):
                 efficiency_null[n, :, k, draw] = _efficiencies(null, units)
                 whole = _best(null, units, rng, 1, algorithm)
@@ -224,7 +229,7 @@ def measure_networks(
         coords={
             "network": ["synergy", "redundancy"],
             "weighting": list(get_args(Weighting)),
-            "graph_null": list(get_args(NullKind)),
+            "graph_null": list(kinds),
         },
         attrs={"algorithm": algorithm},
     )
@@ -251,8 +256,10 @@ def measure_of_weights(
         Modularity is that of one Leiden run, seeded alike for every row so that rows differ by their prompts only.
     """
     values = np.empty(weights.shape[0])
-    for draw, row in enumerate(weights):
-        mean = np.maximum(row @ pairs, 0.0)
+    block = max(1, edges.BLOCK // max(1, pairs.shape[1]))
+    means = (mean for start in range(0, values.size, block) for mean in weights[start : start + block] @ pairs)
+    for draw, mean in enumerate(means):
+        mean = np.maximum(mean, 0.0)
         if measure == "efficiency":
             values[draw] = _efficiencies(mean, units)[get_args(Weighting).index(weighting)]
         else:
