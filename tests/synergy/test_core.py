@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from brodmann.stats import bootstrap_interval, resampling_weights
+from brodmann.stats import bootstrap_interval, conclude, resampling_weights
 from brodmann.synergy.core import (
     DEFINITIONS,
     arch_height,
@@ -214,6 +214,31 @@ def test_a_bootstrap_band_of_the_profile_covers_the_truth():
     # Noise pulls ranks towards the middle, so a rank contrast is biased low and its interval undercovers the noiseless
     # value; BCa takes most of the bias back.
     assert covered / runs > 0.75
+
+
+def test_the_whole_chain_keeps_its_size_where_depth_does_not_matter():
+    rng = np.random.default_rng(3)
+    layer = np.repeat(np.arange(12), 6)
+    runs, supported, beyond_zero = 150, 0, 0
+    for _ in range(runs):
+        nodes = rng.normal(size=layer.size)  # units differ for good, but not by depth
+        synergy = nodes + rng.normal(size=(30, layer.size))
+        redundancy = np.full(synergy.shape, 0.1)
+        band = bootstrap_interval(
+            lambda weights, s=synergy, r=redundancy: mid_minus_ends(profile_of_weights(weights, s, r, layer)),
+            30, rng=rng, draws=200,
+        )  # fmt: skip
+        ranks = (rank_nodes(synergy.mean(axis=0), redundancy.mean(axis=0)) - 1) / (layer.size - 1)
+        null = mid_minus_ends(exchanged_profiles(ranks, layer, rng, draws=199))
+        finding = conclude(
+            "u", "Middle layers rank higher", estimate=float(band.estimate), interval=band.interval,
+            nulls={"units exchanged": null}, units="rank", n=30, unit_of_inference="prompt", source="", seed=0,
+        )  # fmt: skip
+        supported += finding.verdict == "supported"
+        beyond_zero += band.interval[0] > 0
+    assert supported <= scipy_stats.binom(runs, 0.05).ppf(0.999)
+    # Prompts agree on an accident of 72 units: an interval over prompts alone would call it an inverted U.
+    assert beyond_zero > 0.25 * runs
 
 
 def test_planted_zones_are_found():

@@ -139,9 +139,9 @@ def profile_of_weights(
     """`rank_profile` under each row of prompt weights, for `stats.bootstrap_interval`; NaN values are left out.
 
     Noise pulls every rank towards the middle: contrasts of ranks keep their sign and lose size, the estimate as well as
-    its interval (by about a quarter where noise makes nearly half of the variance between node means). So a rank contrast can support a claim,
-    but its smallness contradicts nothing unless the ranking is reliable; contrasts in nats, ``weights @ node_synergy``
-    averaged over layers, have no such bias.
+    its interval (about a quarter where noise makes nearly half of the variance between node means). So a rank contrast
+    can support a claim, but its smallness contradicts nothing unless the ranking is reliable; contrasts in nats,
+    ``weights @ node_synergy`` averaged over layers, have no such bias.
     """
     return rank_profile(weighted_mean(weights, node_synergy), weighted_mean(weights, node_redundancy), layer, kind)
 
