@@ -22,6 +22,25 @@ def test_there_are_28_families():
     assert len(families()) == 28
 
 
+def test_only_the_text_stack_of_a_multimodal_model_is_read(tmp_path, tiny):
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    text = {"vocab_size": 261, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "head_dim": 8,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "sliding_window": 16}  # fmt: skip
+    vision = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+              "image_size": 28, "patch_size": 14}  # fmt: skip
+    config = Gemma3Config(text_config=text, vision_config=vision, image_token_index=4, mm_tokens_per_image=4)
+    Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path / "both")
+    tiny("llama").tokenizer.save_pretrained(tmp_path / "both")
+    subject = load(tmp_path / "both")
+    assert subject.anatomy.family == "gemma3 (gemma3_text)"
+    assert {site.module for site in subject.anatomy.sites if site.kind == "head"} == {
+        f"model.language_model.layers.{layer}.self_attn.o_proj" for layer in range(4)
+    }
+    assert "post-norm" in subject.provenance["note"]
+    assert subject.generates
+
+
 def _break(subject, layer, factor):
     attention = subject.model.model.layers[layer].self_attn
     original = attention.forward

@@ -156,7 +156,7 @@ def test_an_architecture_without_a_rule_is_named_and_a_spec_helps(tmp_path, tiny
     model = StableLmForCausalLM(StableLmConfig(vocab_size=261, num_key_value_heads=2, **sizes))
     model.save_pretrained(tmp_path / "stable")
     tiny("llama").tokenizer.save_pretrained(tmp_path / "stable")
-    refusal(tmp_path / "stable", "architecture 'stablelm'", "StableLmAttention", "spec", kind=AnatomyError)
+    refusal(tmp_path / "stable", "architecture 'stablelm'", "StableLmAttention", '{"like": "llama"}', kind=AnatomyError)
     assert len(load(tmp_path / "stable", spec={"like": "llama"}).anatomy.units("z_norm")) == 16
     whole = {"layers": "layers", "projection": "self_attn.o_proj", "neurons": "mlp.down_proj"}
     (tmp_path / "spec.yaml").write_text("".join(f"{key}: {value}\n" for key, value in whole.items()))
@@ -180,7 +180,7 @@ def test_layers_that_are_no_attention_are_named(tmp_path, tiny, cache):
     )  # fmt: skip
     Qwen3NextForCausalLM(config).save_pretrained(tmp_path / "next")
     tiny("llama").tokenizer.save_pretrained(tmp_path / "next")
-    refusal(tmp_path / "next", "qwen3_next", kind=AnatomyError)
+    refusal(tmp_path / "next", "'qwen3_next'", "Qwen3NextGatedDeltaNet", kind=AnatomyError)
     message = refusal(tmp_path / "next", "linear_attention", kind=AnatomyError, spec={"like": "qwen3_moe"})
     assert "model.layers.0.linear_attn (Qwen3NextGatedDeltaNet)" in message
 

@@ -13,7 +13,7 @@ from brodmann.models.packaged import PACKAGED
 
 TEXT = {
     "en": "Alice was beginning to get very tired of sitting by her sister on the bank,\nand of having nothing  to do",
-    "pt": "Algum tempo hesitei se devia abrir estas memórias pelo princípio ou pelo fim,\nisto é, se poria  em primeiro",
+    "pt": "Algum tempo hesitei se devia abrir estas memórias pelo princípio ou pelo fim,\nisto é, se poria  primeiro",
 }
 
 

@@ -174,10 +174,28 @@ def test_half_precision_weights_give_single_precision_norms(ids, run):
             assert torch.isfinite(norms).all()
 
 
-def test_double_precision_runs(run, ids):
-    subject = load("random:llama", dtype="float64")
-    for signal in ("z_norm", "write_norm", "residual"):
-        assert heard(subject, signal, run, ids)[0].dtype == torch.float32
+def test_double_precision_agrees_with_single(tiny, run, ids):
+    for family, signals in (("llama", ("z_norm", "write_norm", "residual")), ("mixtral", ("expert_norm",))):
+        # The same weights, widened.
+        subject = load(f"random:{family}", dtype="float64")
+        subject.model.load_state_dict(tiny(family).model.state_dict())
+        for signal in signals:
+            double, _ = heard(subject, signal, run, ids)
+            assert double.dtype == torch.float32
+            torch.testing.assert_close(double, heard(tiny(family), signal, run, ids)[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_hears_the_same(tiny, run, ids):
+    for family, signal in itertools.product(families(), ("z_norm", "write_norm", "residual")):
+        subject = load(f"random:{family}", device="cuda")
+        more = {"decoder_input_ids": ids.flip(1).cuda()} if family == "t5" else {}
+        with listen(subject, signal) as tap, torch.no_grad():
+            subject.model(input_ids=ids.cuda(), **more)
+            values = tap.take()
+        assert values.device.type == "cpu"
+        torch.testing.assert_close(values, heard(tiny(family), signal, run, ids)[0], rtol=1e-3, atol=1e-5)
 
 
 def test_every_kernel_is_heard_alike(ids, run):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from brodmann.errors import AnatomyError
-from brodmann.models.rules import RULES, Rule, StackRule, families, read_spec
+from brodmann.models.rules import FAMILIES, RULES, Rule, StackRule, families, read_spec
 from brodmann.settings import Signal
 
 Kind = Literal["head", "expert", "neuron", "residual"]
@@ -157,13 +157,7 @@ def read_anatomy(model: PreTrainedModel, spec: str | Path | dict[str, Any] | Non
     text = getattr(config, "text_config", None) or config
     rule = read_spec(spec, text.model_type) if spec is not None else RULES.get(text.model_type)
     if rule is None:
-        found = sorted(
-            {type(module).__name__ for _, module in model.named_modules() if _MIXER.search(type(module).__name__)}
-        )
-        raise AnatomyError(
-            f"no rule for the architecture '{text.model_type}' (token mixers: {', '.join(found) or 'none recognised'});"
-            f" known families are {', '.join(families())}; a spec can say where the units are"
-        )
+        raise AnatomyError(_unknown(model, text.model_type))
     strange = sorted(set(getattr(text, "layer_types", None) or ()) - _ATTENTION_TYPES)
     if strange:
         mixers = _uncovered(model, set())
@@ -185,6 +179,20 @@ def read_anatomy(model: PreTrainedModel, spec: str | Path | dict[str, Any] | Non
     layers = len({site.layer for site in sites if site.stack == main and site.kind == "head"})
     family = text.model_type if text is config else f"{config.model_type} ({text.model_type})"
     return Anatomy(family, layers, tuple(sites), rule.note)
+
+
+def _unknown(model: PreTrainedModel, model_type: str) -> str:
+    mixers = sorted({type(each).__name__ for each in model.modules() if _MIXER.search(type(each).__name__)})
+    found = ", ".join(mixers[:6]) or "none recognised"
+    start = f"no rule for the architecture '{model_type}' (its token mixers: {found})"
+    mixture = any(name.endswith("mlp.experts") for name, _ in model.named_modules())
+    for name in ("qwen3_moe" if mixture else "llama", *RULES):
+        stack = RULES[name].stacks[0]
+        layers = submodule(_text_root(model), stack.layers)
+        if isinstance(layers, nn.ModuleList) and all(submodule(each, stack.projection) is not None for each in layers):
+            like = next(family for family, types in FAMILIES.items() if types[1] == name)
+            return f'{start}; modules are named as in {like}: the spec {{"like": "{like}"}} may fit, and is then proven'
+    return f"{start}; a spec can say where its units are; known families are {', '.join(families())}"
 
 
 def _text_root(model: PreTrainedModel) -> nn.Module:

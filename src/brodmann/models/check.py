@@ -23,7 +23,7 @@ from brodmann.models.lesion import lesion
 from brodmann.models.subject import Subject
 from brodmann.models.taps import first_tensor, head_slices, listen
 
-SUM_TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+SUM_TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 """Largest relative error of the sum over heads; half precision rounds the module's own output."""
 
 

@@ -4,8 +4,10 @@ transformers can open GGUF files too, but parses the vocabulary several times (t
 million parameters) and refuses to save what it opened. It is used here for architectures this reader does not know.
 """
 
+import io
 import json
 import struct
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +96,14 @@ def _convert(path: Path, folder: Path) -> None:
     _refuse_cut(path, reader)
     architecture = str(_field(reader, "general.architecture", ""))
     try:
-        if architecture in _ARCHITECTURES:
+        # A sentencepiece vocabulary (kind "llama") is left to transformers as well.
+        if architecture in _ARCHITECTURES and _field(reader, "tokenizer.ggml.model", "") == "gpt2":
             _write_known(reader, architecture, folder)
         else:
             _write_through_transformers(path, folder)
-    except (ValueError, KeyError, TypeError, IndexError, RuntimeError, ImportError) as error:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's fault, not the file's
         raise ModelError(f"{path} (architecture '{architecture}') cannot be converted: {one_line(error)}") from None
     kinds: dict[str, int] = {}
     for tensor in reader.tensors:
@@ -200,10 +205,9 @@ def _config(reader: Any, architecture: str) -> dict[str, Any]:
 
 
 def _tokenizer(reader: Any) -> PreTrainedTokenizerFast:
-    kind = _field(reader, "tokenizer.ggml.model", "")
     cut = _field(reader, "tokenizer.ggml.pre", "default")
-    if kind != "gpt2" or cut not in _CUTS:
-        raise ValueError(f"tokenizer of kind '{kind}', cut '{cut}', is not supported")
+    if cut not in _CUTS:
+        raise ValueError(f"its tokenizer cuts text by the rule '{cut}', which is not supported")
     tokens = _field(reader, "tokenizer.ggml.tokens", None)
     merges = [tuple(merge.split(" ", 1)) for merge in _field(reader, "tokenizer.ggml.merges", [])]
     tokenizer = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges))
@@ -234,7 +238,8 @@ def _tokenizer(reader: Any) -> PreTrainedTokenizerFast:
 
 def _write_through_transformers(path: Path, folder: Path) -> None:
     # Slow, but it knows more architectures. What it opens cannot be saved: the values go into a model without the mark.
-    opened = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    with redirect_stderr(io.StringIO()):  # a progress bar that the library's own switch does not reach
+        opened = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     config = opened.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config

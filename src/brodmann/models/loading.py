@@ -114,6 +114,8 @@ def load(
     with quiet():
         opened = _open(request)
         anatomy = read_anatomy(opened.model, spec)
+        if dtype == "float64" and any(site.kind == "expert" for site in anatomy.sites):
+            opened.model.set_experts_implementation("eager")  # the fused kernel knows no double precision
         provenance: Provenance = {
             "name": name,
             "revision": revision,
@@ -241,9 +243,7 @@ def _open_pretrained(request: _Request, where: str, provenance: Provenance) -> _
             **placed,
         )
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, EOFError) as error:
-        raise _explained(request, error) from None
-    except Exception as error:  # noqa: BLE001  safetensors and tokenizers raise classes of their own, bare Exceptions
+    except Exception as error:  # noqa: BLE001  safetensors and tokenizers raise classes of their own
         raise _explained(request, error) from None
     # A pooler is no part of the anatomy, and checkpoints often lack it.
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
