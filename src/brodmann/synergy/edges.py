@@ -57,15 +57,24 @@ def _floyd_warshall(lengths):  # type: ignore[no-untyped-def]
 _shortest = njit(cache=True, nogil=True)(inspect.unwrap(_floyd_warshall))
 
 
+@functools.lru_cache(maxsize=4)
+def upper(units: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the upper triangle, which are asked for several times per null graph; read-only."""
+    rows, columns = np.triu_indices(units, 1)
+    rows.setflags(write=False)
+    columns.setflags(write=False)
+    return rows, columns
+
+
 def condense(network: Float[np.ndarray, "unit unit_"]) -> Float[np.ndarray, " pair"]:
     """Take the weights of the pairs, negative ones at 0."""
-    return np.asarray(np.maximum(network[np.triu_indices(network.shape[0], 1)], 0.0))
+    return np.asarray(np.maximum(network[upper(network.shape[0])], 0.0))
 
 
 def expand(weights: Float[np.ndarray, " pair"], units: int) -> Float[np.ndarray, "unit unit_"]:
     """Symmetric array of the weights, 0 on the diagonal; inverse of `condense`."""
     result = np.zeros((units, units))
-    result[np.triu_indices(units, 1)] = weights
+    result[upper(units)] = weights
     return np.asarray(result + result.T)
 
 
@@ -81,7 +90,7 @@ def keep(weights: Float[np.ndarray, " pair"], density: float) -> Float[np.ndarra
 def shortest_paths(weights: Float[np.ndarray, " pair"], units: int) -> Float[np.ndarray, " pair"]:
     """Shortest path length of each pair, edge length 1 / weight; infinite where there is no path."""
     lengths = np.full((units, units), np.inf)
-    rows, columns = np.triu_indices(units, 1)
+    rows, columns = upper(units)
     with np.errstate(divide="ignore"):
         lengths[columns, rows] = 1.0 / weights
     _shortest(lengths)
@@ -98,7 +107,7 @@ def quality(weights: Float[np.ndarray, " pair"], partition: Int[np.ndarray, " un
     total = 2 * float(weights.sum())
     if total == 0:
         return 0.0
-    rows, columns = (partition[index] for index in np.triu_indices(partition.size, 1))
+    rows, columns = (partition[index] for index in upper(partition.size))
     inside = 2 * float(weights[rows == columns].sum())
     number = int(partition.max()) + 1
     strength = np.bincount(rows, weights, number) + np.bincount(columns, weights, number)
@@ -121,7 +130,7 @@ def partitions(
     if present.size == weights.size:
         graph = _complete(units)
     else:
-        graph = igraph.Graph(units, np.stack(np.triu_indices(units, 1), axis=1)[present].tolist())
+        graph = igraph.Graph(units, np.stack(upper(units), axis=1)[present].tolist())
     values = weights[present].tolist()
     found = np.empty((runs, units), dtype=int)
     with _igraph_random(rng):
@@ -145,7 +154,7 @@ def exchanged(
     cells, expected, strength = None, np.ones(weights.size), np.zeros(0)
     if kind == "layer_preserving":
         codes = np.unique(layer, return_inverse=True)[1]
-        first, second = (codes[index] for index in np.triu_indices(layer.size, 1))
+        first, second = (codes[index] for index in upper(layer.size))
         cells = np.unique(np.minimum(first, second) * layer.size + np.maximum(first, second), return_inverse=True)[1]
     if kind == "strength_preserving":
         strength = strengths(weights, layer.size)
@@ -172,7 +181,7 @@ def _balanced(weights: np.ndarray, strength: np.ndarray, *, tolerance: float = 1
         factor *= np.sqrt(ratio)
         if np.abs(ratio - 1).max() < tolerance:
             break
-    rows, columns = np.triu_indices(strength.size, 1)
+    rows, columns = upper(strength.size)
     return np.asarray(weights * factor[rows] * factor[columns])
 
 
