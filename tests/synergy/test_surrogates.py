@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from brodmann.errors import RecordingError
+from brodmann.synergy.core import node_means
 from brodmann.synergy.pairs import pair_atoms
 from brodmann.synergy.surrogates import (
     artefact,
     autocorrelation,
     lagged_information,
-    node_means,
     null_node_means,
     recombine,
 )

@@ -4,9 +4,10 @@ Nothing is estimated here that `gaussian`, `binary` and `lattice` do not define;
 are computed where, and how much memory that takes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,10 @@ from brodmann.synergy.lattice import ATOMS, SWAPPED, atoms
 from brodmann.synergy.windows import CONSTANT, ESTIMATORS, FINE, NON_FINITE, Windows
 
 _BYTES_PER_BLOCK = 1 << 28
+_SHARED_FROM = 512  # units from which one decomposition is worth several threads
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,10 @@ def pair_atoms(
     use_fused = rows.past.device.type == "cpu" and not rows.discrete if backend == "auto" else backend == "fused"
     make = _fused_blocks if use_fused else _torch_blocks
     work, height = make(rows, columns, redundancy, [ATOMS.index(name) for name in kept], out, near, block)
-    _over_rows(work, units, height, threads=torch.get_num_threads() if use_fused else 1)
+    _over_rows(work, units, height)
     if both:
         partner = np.array([kept.index(ATOMS[SWAPPED[ATOMS.index(name)]]) for name in kept])
-        _over_rows(lambda start, stop: fused.mirror(out, partner, start, stop), units, 64, torch.get_num_threads())
+        _over_rows(lambda start, stop: fused.mirror(out, partner, start, stop), units, 64)
         near |= near.T
     _apply_flags(out, np.maximum(rows.flag, columns.flag))
     return PairAtoms(tuple(names), out[: len(names)], near)
@@ -86,9 +91,25 @@ def _with_partners(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*names, *swapped]))
 
 
-def _over_rows(work: Callable[[int, int], None], units: int, height: int, threads: int) -> None:
+def over_prompts(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Run ``work`` on every item, one thread of arithmetic each, as many at once as torch has threads; in order.
+
+    Matrices of a few hundred units are too small to share between threads: sharing prompts instead is faster, and does
+    not collapse when other processes compete for the cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool_of_threads:
+            yield from pool_of_threads.map(work, items)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _over_rows(work: Callable[[int, int], None], units: int, height: int) -> None:
     spans = [(start, min(start + height, units)) for start in range(0, units, height)]
-    if threads == 1 or len(spans) == 1:
+    threads = torch.get_num_threads() if units >= _SHARED_FROM else 1
+    if threads == 1:
         for span in spans:
             work(*span)
         return

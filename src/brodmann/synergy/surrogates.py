@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from brodmann.errors import RecordingError
 from brodmann.stats import derangement
-from brodmann.synergy.pairs import pair_atoms
+from brodmann.synergy.core import node_means
+from brodmann.synergy.pairs import over_prompts, pair_atoms
 from brodmann.synergy.windows import Windows
 
 Kind = Literal["circular_shift", "prompt_mismatch"]
@@ -28,15 +29,6 @@ class NodeMeans:
 
     synergy: Float[np.ndarray, "*draw prompt unit"]
     redundancy: Float[np.ndarray, "*draw prompt unit"]
-
-
-def node_means(values: Float[np.ndarray, "unit unit"]) -> Float[np.ndarray, " unit"]:
-    """Mean over a unit's finite partners; the diagonal does not count."""
-    finite = np.isfinite(values)
-    np.fill_diagonal(finite, False)
-    count = finite.sum(axis=1)
-    total = np.where(finite, values, 0.0).sum(axis=1)
-    return np.asarray(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))
 
 
 def null_node_means(
@@ -84,16 +76,24 @@ def null_node_means(
     synergy, shared = (np.empty((draws, len(parts), units)) for _ in range(2))
     for draw in range(draws):
         partner = derangement(len(parts), rng) if kind == "prompt_mismatch" else None
-        for prompt, part in enumerate(parts):
-            if partner is None:
-                rows = columns = part.shifted(rng.integers(0, part.past.shape[1], units))
-            else:
-                rows, columns = _equally_long(part, parts[partner[prompt]])
-            atoms = pair_atoms(rows, columns, redundancy=redundancy, names=("sts", "rtr"))
-            synergy[draw, prompt], shared[draw, prompt] = node_means(atoms.values[0]), node_means(atoms.values[1])
+        pairings = [
+            _uncoupled(part, None if partner is None else parts[partner[p]], rng) for p, part in enumerate(parts)
+        ]
+        found = over_prompts(
+            lambda pair: pair_atoms(*pair, redundancy=redundancy, names=("sts", "rtr")).values, pairings
+        )
+        for prompt, (persistent, double) in enumerate(found):
+            synergy[draw, prompt], shared[draw, prompt] = node_means(persistent), node_means(double)
         if progress is not None:
             progress()
     return NodeMeans(synergy, shared)
+
+
+def _uncoupled(part: Windows, other: Windows | None, rng: np.random.Generator) -> tuple[Windows, Windows]:
+    if other is not None:
+        return _equally_long(part, other)
+    moved = part.shifted(rng.integers(0, part.past.shape[1], part.past.shape[0]))
+    return moved, moved
 
 
 def _equally_long(one: Windows, other: Windows) -> tuple[Windows, Windows]:
