@@ -51,7 +51,7 @@ def recording(layers: int = LAYERS, heads: int = HEADS, *, prompts: int = 60, to
     coords |= {
         "prompt": ("prompt", [f"{name}-{i:02d}" for i, name in enumerate(category)]),
         "category": ("prompt", category),
-        "prompt_text": ("prompt", [f"Correct the sentence: the dogs barks at {i} cats. {hostile}" for i in range(prompts)]),
+        "prompt_text": ("prompt", [f"Correct: the dogs barks at {i} cats. {hostile}" for i in range(prompts)]),
         "answer": ("prompt", [f"The dogs bark at {i} cats.\n{hostile}" if generates else "" for i in range(prompts)]),
     }  # fmt: skip
     shape = (prompts, tokens, layers * heads)
@@ -127,7 +127,8 @@ def study(layers: int = LAYERS, heads: int = HEADS, *, kind: str = "head", null_
         "modularity_null": ((*graph, "graph_null", "draw"), flat[:, :, None, None] * noise * 0.8),
     }  # fmt: skip
     for name, dims, values, width in (
-        ("profile", ("definition", "layer"), profile, 0.09), ("synergy_profile", ("layer",), by_layer(node["S"]), 0.004),
+        ("profile", ("definition", "layer"), profile, 0.09),
+        ("synergy_profile", ("layer",), by_layer(node["S"]), 0.004),
         ("redundancy_profile", ("layer",), by_layer(node["R"]), 0.003),
         ("excess_profile", ("null", "layer"), by_layer(excess), 0.002),
     ):  # fmt: skip
@@ -157,17 +158,19 @@ def findings(hostile: str = "") -> list[Finding]:
     common = {"n": 60, "unit_of_inference": "prompt", "seed": 0}
     first = conclude(
         "inverted_u", "The synergy-redundancy rank is higher in the middle third of layers than in the outer thirds",
-        estimate=0.31, interval=(0.24, 0.37), nulls={"heads permuted over layers": rng.normal(0, 0.04, 2000)}, units="rank, 0 to 1",
+        estimate=0.31, interval=(0.24, 0.37),
+        nulls={"heads permuted over layers": rng.normal(0, 0.04, 2000)}, units="rank, 0 to 1",
         source="Urbina-Rodriguez et al. 2026, Fig. 2c", **common,
     )  # fmt: skip
     second = conclude(
         "excess", "Synergy exceeds what each head's own memory explains" + hostile,
-        estimate=0.0021, interval=(-0.0004, 0.0049), nulls={"prompt mismatch": rng.normal(0, 0.0016, 2000), "circular shift": rng.normal(0, 0.0004, 2000)},
+        estimate=0.0021, interval=(-0.0004, 0.0049),
+        nulls={"prompt mismatch": rng.normal(0, 0.0016, 2000), "circular shift": rng.normal(0, 0.0004, 2000)},
         units="nats", source="this project", **common,
     )  # fmt: skip
     third = conclude(
         "rival", "The rank profile is not that of lag-1 autocorrelation",
-        estimate=0.02, interval=(-0.03, 0.05), 
+        estimate=0.02, interval=(-0.03, 0.05),
         nulls={"head bootstrap": rng.normal(0, 0.03, 2000)}, units="difference of correlations", margin=0.1,
         source="this project", **common,
     )  # fmt: skip
@@ -176,4 +179,9 @@ def findings(hostile: str = "") -> list[Finding]:
         estimate=0.4, interval=(0.2, 0.5), p_values={}, units="ratio", source="Urbina-Rodriguez et al. 2026, Fig. 3c",
         **common,
     )  # fmt: skip
-    return [first, second, third, replace(fourth, caveats=(*fourth.caveats, "Raw weights scale with mean synergy." + hostile))]
+    return [
+        first,
+        second,
+        third,
+        replace(fourth, caveats=(*fourth.caveats, "Raw weights scale with mean synergy." + hostile)),
+    ]

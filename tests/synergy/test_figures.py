@@ -43,7 +43,10 @@ def test_every_panel_is_a_valid_plotly_figure(panels):
 
 def test_profile_shows_both_ranks_the_rival_and_the_random_band(study, panels):
     panel = panels["profile"]
-    for definition, name in (("rank_of_difference", "rank of difference"), ("difference_of_ranks", "difference of ranks")):
+    for definition, name in (
+        ("rank_of_difference", "rank of difference"),
+        ("difference_of_ranks", "difference of ranks"),
+    ):
         expected = study["profile"].sel(definition=definition).values
         np.testing.assert_array_equal(_trace(panel, name)["y"], expected)
     rival = study["rival_profile"].sel(rival="autocorrelation").values
@@ -53,7 +56,9 @@ def test_profile_shows_both_ranks_the_rival_and_the_random_band(study, panels):
     assert len(grey) == 1
     np.testing.assert_array_equal(grey[0]["y"][:30], values.min(axis=0))
     np.testing.assert_array_equal(grey[0]["y"][30:], values.max(axis=0)[::-1])
-    assert f"highest in layer {int(study['profile'].sel(definition='rank_of_difference').argmax())}," in panel.title
+    assert (
+        f"highest in layer {int(study['profile'].sel(definition='rank_of_difference').values.argmax())}," in panel.title
+    )
 
 
 def test_nulls_are_grey_and_excess_is_measured_minus_null(study, panels):

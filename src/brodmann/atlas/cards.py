@@ -37,11 +37,11 @@ def interval(finding: Finding) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """A p value as the page writes it.
+    r"""A p value as the page writes it.
 
     Examples
     --------
-    >>> p_text(0.0123).replace("\\xa0", " "), p_text(None)
+    >>> p_text(0.0123).replace("\xa0", " "), p_text(None)
     ('p = 0.012', 'no null model')
     """
     if p is None:

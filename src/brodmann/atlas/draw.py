@@ -7,29 +7,17 @@ nothing waits for a script, and print is lossless. Colours become CSS variables,
 
 import math
 import re
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
 
 from brodmann import look
-from brodmann.atlas.marks import Scale, draw_trace, number, svg_text, tag, ticks
+from brodmann.atlas.lettering import NARROW, key, notes, on, place, title
+from brodmann.atlas.marks import Cell, Scale, draw_trace, number, svg_text, tag, ticks
 
-WIDE, NARROW = 960.0, 356.0
+WIDE = 960.0
 _DRAWN = {"scatter", "bar", "heatmap"}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One pair of axes inside a figure, in pixels."""
-
-    suffix: str
-    left: float
-    top: float
-    width: float
-    height: float
-    x: Scale
-    y: Scale
 
 
 def drawable(figure: dict[str, Any]) -> bool:
@@ -72,16 +60,20 @@ def _drawing(figure: dict[str, Any], name: str, description: str, narrow: bool) 
             ),
             Markup('<g clip-path="url(#{})">').format(clip),
         ]
-        body += [_shape(shape, cell, narrow) for shape in layout.get("shapes", ()) if _on(shape, cell, "ref")]
+        body += [_shape(shape, cell, narrow) for shape in layout.get("shapes", ()) if on(shape, cell, "ref")]
         for index, trace in enumerate(figure["data"]):
-            if _on(trace, cell, "axis"):
+            if on(trace, cell, "axis"):
                 if trace.get("type") == "heatmap":
-                    canvases.append(_canvas(trace, cell, width, height, f"{name}-{index}"))
+                    canvases.append(_canvas(cell, width, height, f"{name}-{index}"))
                 else:
                     body.append(draw_trace(trace, cell.x, cell.y))
         body += [Markup("</g>"), _columns(figure["data"], cell)]
-        body += [_ramp(trace, cell) for trace in figure["data"] if "ramp" in trace.get("meta", {}) and _on(trace, cell, "axis")]
-        body += _notes(layout, figure["data"], cell, narrow)
+        body += [
+            _ramp(trace, cell)
+            for trace in figure["data"]
+            if "ramp" in trace.get("meta", {}) and on(trace, cell, "axis")
+        ]
+        body += notes(layout, figure["data"], cell, narrow)
     shape = "narrow" if narrow else "wide"
     svg = Markup(
         '<svg class="drawing" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}" data-name="{}">{}</svg>'
@@ -106,10 +98,10 @@ def _cells(figure: dict[str, Any], width: float, narrow: bool) -> tuple[list[Cel
         lefts = [_tick_room(layout.get(f"yaxis{suffix}", {}), narrow) for suffix in suffixes]
         rights = [14.0 if narrow else _label_room(layout, suffix) for suffix in suffixes]
         inner_width = (width - sum(lefts) - sum(rights)) / len(suffixes)
-        named = any(_title(layout.get(f"yaxis{suffix}", {})) for suffix in suffixes)
+        named = any(title(layout.get(f"yaxis{suffix}", {})) for suffix in suffixes)
         top = (30.0 if named else 14.0) + (22.0 if any(_has(layout, "heading", suffix) for suffix in suffixes) else 0.0)
         if narrow:
-            top += 21.0 * len(_key(figure, suffixes[0]))
+            top += 21.0 * len(key(figure, suffixes[0]))
         full = float(layout.get("height", 420)) / max(1, int(grid.get("rows", 1)))
         inner = min(full, 250.0) - 60.0 if narrow else full - top - 46.0
         if square:
@@ -134,7 +126,9 @@ def _tick_room(axis: dict[str, Any], narrow: bool) -> float:
 
 
 def _label_room(layout: dict[str, Any], suffix: str) -> float:
-    notes = [n for n in layout.get("annotations", ()) if n.get("name") == "label" and n.get("xref", "x") == f"x{suffix}"]
+    notes = [
+        n for n in layout.get("annotations", ()) if n.get("name") == "label" and n.get("xref", "x") == f"x{suffix}"
+    ]
     return min(250.0, 44.0 + 6.4 * max(len(str(n["text"])) for n in notes)) if notes else 14.0
 
 
@@ -143,11 +137,6 @@ def _has(layout: dict[str, Any], name: str, suffix: str) -> bool:
         note.get("name") == name and note.get("xref", "x").removesuffix(" domain") == f"x{suffix}"
         for note in layout.get("annotations", ())
     )
-
-
-def _on(item: dict[str, Any], cell: Cell, kind: str) -> bool:
-    """Whether a trace (``xaxis``) or a shape or note (``xref``) belongs to these axes."""
-    return str(item.get(f"x{kind}", "x")).removesuffix(" domain") == f"x{cell.suffix}"
 
 
 def _range(axis: dict[str, Any], figure: dict[str, Any], suffix: str, letter: str) -> tuple[float, float]:
@@ -170,7 +159,9 @@ def _range(axis: dict[str, Any], figure: dict[str, Any], suffix: str, letter: st
 def _axes(layout: dict[str, Any], cell: Cell, narrow: bool) -> Markup:
     xs, ys = layout.get(f"xaxis{cell.suffix}", {}), layout.get(f"yaxis{cell.suffix}", {})
     bottom, right = cell.top + cell.height, cell.left + cell.width
-    upright = f"M{cell.left:.1f} {cell.top:.1f}V{bottom:.1f}" if ys.get("visible", True) else f"M{cell.left:.1f} {bottom:.1f}"
+    upright = (
+        f"M{cell.left:.1f} {cell.top:.1f}V{bottom:.1f}" if ys.get("visible", True) else f"M{cell.left:.1f} {bottom:.1f}"
+    )
     parts = [tag("path", d=f"{upright}H{right:.1f}", class_="axis")]
     x_values, x_texts = _tick_labels(xs, cell.x, max(3, int(cell.width / 80)))
     for value, text in zip(x_values, x_texts, strict=True):
@@ -184,15 +175,10 @@ def _axes(layout: dict[str, Any], cell: Cell, narrow: bool) -> Markup:
         # Neighbours that share an axis name its ticks once; stacked on a narrow sheet each has to name its own.
         if narrow or ys.get("showticklabels", True):
             parts += [svg_text(cell.left - 8, at + 4, text, class_="tick", anchor="end")]
-    x_title, y_title = (_title(axis) for axis in (xs, ys))
+    x_title, y_title = (title(axis) for axis in (xs, ys))
     parts += [svg_text((cell.left + right) / 2, bottom + 36, x_title, class_="axis-title", anchor="middle")]
     parts += [svg_text(max(2.0, cell.left - 40), cell.top - 13, y_title, class_="axis-title")]
     return Markup("").join(parts)
-
-
-def _title(axis: dict[str, Any]) -> str:
-    title = axis.get("title", "")
-    return str(title.get("text", "")) if isinstance(title, dict) else str(title)
 
 
 def _tick_labels(axis: dict[str, Any], scale: Scale, count: int) -> tuple[list[float], list[str]]:
@@ -217,18 +203,10 @@ def _shape(shape: dict[str, Any], cell: Cell, narrow: bool) -> Markup:
         style["stroke_dasharray"] = "3 4" if line["dash"] == "dot" else "7 4"
     if shape["type"] == "path":
         return tag("path", d=_move_path(str(shape["path"]), cell), **style)
-    x0, x1, y0, y1 = (_place(shape, key, cell) for key in ("x0", "x1", "y0", "y1"))
+    x0, x1, y0, y1 = (place(shape, key, cell) for key in ("x0", "x1", "y0", "y1"))
     if shape["type"] == "line":
         return tag("path", d=f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}", **style)
     return tag("rect", x=min(x0, x1), y=min(y0, y1), width=abs(x1 - x0), height=abs(y1 - y0), **style)
-
-
-def _place(item: dict[str, Any], key: str, cell: Cell) -> float:
-    letter = key[0]
-    value = float(item[key])
-    if str(item.get(f"{letter}ref", "")).endswith("domain"):
-        return cell.left + value * cell.width if letter == "x" else cell.top + (1.0 - value) * cell.height
-    return (cell.x if letter == "x" else cell.y)(value)
 
 
 def _move_path(path: str, cell: Cell) -> str:
@@ -244,14 +222,14 @@ def _columns(traces: list[dict[str, Any]], cell: Cell) -> Markup:
     """Invisible columns over a line figure: pointing at one shows what every line says there."""
     rows: dict[float, list[str]] = {}
     for trace in traces:
-        if _on(trace, cell, "axis") and "lines" in str(trace.get("mode", "")) and trace.get("hovertext"):
+        if on(trace, cell, "axis") and "lines" in str(trace.get("mode", "")) and trace.get("hovertext"):
             for x, text in zip(trace["x"], trace["hovertext"], strict=True):
                 if x is not None and text:
                     rows.setdefault(float(x), []).append(f"{trace.get('name', '')}: {text}")
     if len(rows) < 2:
         return Markup("")
     at = sorted(rows)
-    edges = [at[0], *((a + b) / 2 for a, b in zip(at, at[1:], strict=False)), at[-1]]
+    edges = [at[0], *((a + b) / 2 for a, b in pairwise(at)), at[-1]]
     parts = []
     for index, x in enumerate(at):
         left, right = cell.x(edges[index]), cell.x(edges[index + 1])
@@ -262,85 +240,6 @@ def _columns(traces: list[dict[str, Any]], cell: Cell) -> Markup:
             )
         ]  # fmt: skip
     return Markup("").join(parts)
-
-
-def _notes(layout: dict[str, Any], traces: list[dict[str, Any]], cell: Cell, narrow: bool) -> list[Markup]:
-    parts = [_key_row(row, cell.top - 34.0 - 21.0 * k) for k, row in enumerate(_key_rows(layout, traces, cell, narrow))]
-    labels: list[tuple[float, float, str, str]] = []
-    lines = {str(trace.get("name")): trace for trace in traces if _on(trace, cell, "axis")}
-    for note in layout.get("annotations", ()):
-        if not _on(note, cell, "ref"):
-            continue
-        text, colour = str(note["text"]), look.css(str(note.get("font", {}).get("color", look.INK)))
-        if note.get("name") == "heading":
-            above = 21.0 * len(_key_rows(layout, traces, cell, narrow))
-            named = bool(_title(layout.get(f"yaxis{cell.suffix}", {})))
-            at = 6.0 if narrow else cell.left - 40 if named else cell.left
-            parts += [svg_text(at, cell.top - (34 if named else 16) - above, text, class_="heading")]
-        elif note.get("name") == "label":
-            labels += [(_place(note, "y", cell), _place(note, "x", cell) + 8, text, colour)]
-        else:
-            anchor = {"left": "start", "right": "end"}.get(str(note.get("xanchor")), "middle")
-            at = _place(note, "x", cell), _place(note, "y", cell)
-            parts += [svg_text(*at, text, class_="note", anchor=anchor, fill=colour)]
-    if not narrow:
-        for y, x, text, colour in _spread(labels, cell):
-            if text in lines:
-                parts += [_sample(lines[text], x, y)]
-            parts += [svg_text(x + 22, y + 4, text, class_="label", fill=colour)]
-    return parts
-
-
-def _spread(labels: list[tuple[float, float, str, str]], cell: Cell) -> list[tuple[float, float, str, str]]:
-    """Move labels apart until none overlaps, keeping their order."""
-    step, ordered = 16.0, sorted(labels, key=lambda item: item[0])
-    ys = [item[0] for item in ordered]
-    for _ in range(200):
-        for i in range(1, len(ys)):
-            overlap = step - (ys[i] - ys[i - 1])
-            if overlap > 1e-6:
-                ys[i - 1] -= overlap / 2
-                ys[i] += overlap / 2
-        if ys:
-            shift = max(0.0, ys[-1] - (cell.top + cell.height))
-            ys = [y - shift for y in ys]
-    return [(y, *item[1:]) for y, item in zip(ys, ordered, strict=True)]
-
-
-def _key_rows(layout: dict[str, Any], traces: list[dict[str, Any]], cell: Cell, narrow: bool) -> list[list[Any]]:
-    return _key({"layout": layout, "data": traces}, cell.suffix)[::-1] if narrow else []
-
-
-def _key(figure: dict[str, Any], suffix: str) -> list[list[Any]]:
-    """Names of the labelled lines, for sheets too narrow to write them at the lines' ends: rows of (trace, x)."""
-    notes = figure.get("layout", {}).get("annotations", ())
-    names = [str(n["text"]) for n in notes if n.get("name") == "label" and n.get("xref", "x") == f"x{suffix}"]
-    found = {str(t.get("name")): t for t in figure["data"] if str(t.get("xaxis", "x")) == f"x{suffix}"}
-    rows: list[list[Any]] = []
-    used = NARROW
-    for name in dict.fromkeys(names):
-        room = 44.0 + 6.6 * len(name)
-        if name in found:
-            if used + room > NARROW + 12:
-                rows, used = [*rows, []], 6.0
-            rows[-1].append((found[name], used))
-            used += room
-    return rows
-
-
-def _key_row(row: list[Any], y: float) -> Markup:
-    parts = []
-    for trace, x in row:
-        parts += [_sample(trace, x, y - 4), svg_text(x + 23, y, str(trace["name"]), class_="label")]
-    return Markup("").join(parts)
-
-
-def _sample(trace: dict[str, Any], x: float, y: float) -> Markup:
-    """A short piece of a line, to go before its name."""
-    line = trace.get("line", {})
-    dash = {"dot": "2 3", "dash": "6 3"}.get(str(line.get("dash")), "none")
-    style = {"stroke": look.css(str(line.get("color", look.INK))), "stroke_width": f"{line.get('width', 1.5)}"}
-    return tag("path", d=f"M{x:.1f} {y:.1f}h16", fill="none", stroke_dasharray=dash, **style)
 
 
 def _ramp(trace: dict[str, Any], cell: Cell) -> Markup:
@@ -355,12 +254,14 @@ def _ramp(trace: dict[str, Any], cell: Cell) -> Markup:
         tag("rect", x=start + i * width, y=y, width=width + 0.3, height=10.0, fill=f"var(--{step})")
         for i, step in enumerate(steps)
     ]
-    parts += [tag("rect", x=start, y=y, width=11 * width, height=10.0, fill="none", stroke="var(--ink)", stroke_width="0.5")]
+    parts += [
+        tag("rect", x=start, y=y, width=11 * width, height=10.0, fill="none", stroke="var(--ink)", stroke_width="0.5")
+    ]
     parts += [svg_text(start - 6, y + 9.5, "0", class_="tick", anchor="end")]
     return Markup("").join([*parts, svg_text(start + 11 * width + 6, y + 9.5, words, class_="tick")])
 
 
-def _canvas(trace: dict[str, Any], cell: Cell, width: float, height: float, ident: str) -> Markup:
+def _canvas(cell: Cell, width: float, height: float, ident: str) -> Markup:
     """Where the script paints a matrix; its quantised values are stored once, under ``ident``."""
     place = (cell.left / width, cell.top / height, cell.width / width, cell.height / height)
     return Markup(

@@ -19,8 +19,22 @@ class Scale:
     end: float
 
     def __call__(self, value: float | int) -> float:
+        """Pixel of a value."""
         span = self.high - self.low
         return self.start + (self.end - self.start) * ((value - self.low) / span if span else 0.5)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One pair of axes inside a figure, in pixels."""
+
+    suffix: str
+    left: float
+    top: float
+    width: float
+    height: float
+    x: Scale
+    y: Scale
 
 
 def number(value: float | int, digits: int = 2) -> str:
@@ -71,7 +85,8 @@ def tag(name: str, **attributes: Any) -> Markup:
 
 
 def svg_text(
-    x: float | int, y: float | int, text: str, *, class_: str, anchor: str = "start", fill: str | None = None) -> Markup:
+    x: float | int, y: float | int, text: str, *, class_: str, anchor: str = "start", fill: str | None = None
+) -> Markup:
     """A line of text; nothing where the text is empty."""
     if not text:
         return Markup("")

@@ -167,9 +167,7 @@ def _apart(xs: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
                 placed[i - 1] -= overlap / 2
                 placed[i] += overlap / 2
         placed = np.clip(placed, low, high)
-    result = np.empty_like(placed)
-    result[order] = placed
-    return result
+    return np.asarray(placed[np.argsort(order)])
 
 
 def _ruler(units: PlateUnits, tiling: Tiling) -> Markup:
@@ -179,7 +177,7 @@ def _ruler(units: PlateUnits, tiling: Tiling) -> Markup:
     left, right = float(tiling.columns[0]), float(tiling.columns[-1])
     parts = [tag("path", d=f"M{left:.1f} {y}H{right:.1f}", stroke="var(--ink)", stroke_width="0.7")]
     for k, (name, x) in enumerate(zip(names, tiling.columns, strict=True)):
-        named = k % step == 0 and (k == 0 or len(names) - 1 - k >= step * 0.6) or k == len(names) - 1
+        named = k == len(names) - 1 or (k % step == 0 and (k == 0 or len(names) - 1 - k >= step * 0.6))
         parts += [tag("path", d=f"M{x:.1f} {y}v{7 if named else 4}", stroke="var(--ink)", stroke_width="0.7")]
         if named:
             parts += [svg_text(float(x), y + 22, f"{int(name)}", class_="numeral", anchor="middle")]

@@ -257,7 +257,9 @@ def _strict(value: Any) -> Any:
 
 
 def _style() -> str:
-    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "figures.css", "media.css"))
+    return "\n".join(
+        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "figures.css", "media.css")
+    )
 
 
 def _script() -> str:

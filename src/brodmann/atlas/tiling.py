@@ -121,7 +121,8 @@ def tile(layer: np.ndarray, *, seed: int = 0) -> Tiling:
         strip = tissue[cuts[index] : cuts[index + 1]]
         members = np.flatnonzero(layer == name)
         seeds[members] = _spread(strip, len(members))
-        limits[members] = strip[:, 0].min(), strip[:, 0].max()
+        # Kept off the strip's edges, so that columns stay in order.
+        limits[members] = np.quantile(strip[:, 0], (0.2, 0.8))
         columns[index] = strip[:, 0].mean()
     seeds = _relax(seeds, limits, tissue, rng)
     return _voronoi(seeds, columns)
@@ -133,7 +134,7 @@ def _spread(strip: np.ndarray, count: int) -> np.ndarray:
     abreast = int(np.clip(round(np.sqrt(count * width / height)), 1, count))
     rows = np.array_split(np.arange(count), -(-count // abreast))
     strip = strip[np.argsort(strip[:, 1], kind="stable")]
-    centres, start = [], 0
+    centres, start = [], 0.0
     for row in rows:
         stop = start + len(row) / count * len(strip)
         band = strip[int(start) : max(int(stop), int(start) + len(row))]
@@ -169,5 +170,6 @@ def _voronoi(seeds: np.ndarray, columns: np.ndarray) -> Tiling:
     borders = []
     for (a, b), (start, end) in zip(diagram.ridge_points, diagram.ridge_vertices, strict=True):
         if max(a, b) < len(seeds) and min(start, end) >= 0:
-            borders.append((int(a), int(b), *map(float, (*diagram.vertices[start], *diagram.vertices[end]))))
+            (x0, y0), (x1, y1) = diagram.vertices[start].tolist(), diagram.vertices[end].tolist()
+            borders.append((int(a), int(b), x0, y0, x1, y1))
     return Tiling(tuple(cells), seeds, tuple(borders), columns)

@@ -5,6 +5,7 @@ study did not produce, or that hold no number, leave out their line or their pan
 """
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,20 @@ from brodmann import look
 from brodmann.page import Chapter, Panel
 from brodmann.synergy import figures_network as network
 from brodmann.synergy.plotting import (
-    band, bounds, first, has, heading, hline, label, layout, line, note, p_words, quantised,
-    text_number, vline,
+    band,
+    bounds,
+    first,
+    has,
+    heading,
+    hline,
+    label,
+    layout,
+    line,
+    note,
+    p_words,
+    quantised,
+    text_number,
+    vline,
 )  # fmt: skip
 
 NULLS = {"circular_shift": "circular shift", "prompt_mismatch": "prompt mismatch"}
@@ -118,8 +131,8 @@ def profile(dataset: xr.Dataset) -> Panel | None:
         notes += [label("random weights", depth, middle, look.INK_2)]
     main = dataset["profile"].sel(definition="rank_of_difference")
     if has(dataset, "profile_low"):
-        ends = (dataset[f"profile_{end}"].sel(definition="rank_of_difference").values for end in ("low", "high"))
-        traces += [band(depth, *ends, look.SYNERGY_BAND, opacity=0.75)]
+        low, high = (dataset[f"profile_{end}"].sel(definition="rank_of_difference").values for end in ("low", "high"))
+        traces += [band(depth, low, high, look.SYNERGY_BAND, opacity=0.75)]
     if has(dataset, "rival_profile"):
         memory = dataset["rival_profile"].sel(rival="autocorrelation").values
         traces += [line(depth, memory, "autocorrelation, the rival", look.INK, width=1.3, dash="dot")]
@@ -139,7 +152,7 @@ def profile(dataset: xr.Dataset) -> Panel | None:
         f"same scale the first layer has {text_number(main.values[0])} and the last {text_number(main.values[-1])}."
     )
     reach = [v for t in traces for v in t["y"] if v is not None]
-    limits = [min(-0.03, min(reach)), max(1.03, max(reach))]
+    limits = [min(-0.03, *reach), max(1.03, *reach)]
     return Panel(
         "profile",
         title,
@@ -173,8 +186,8 @@ def nats(dataset: xr.Dataset) -> Panel | None:
         ("synergy", dataset["synergy_profile"], look.SYNERGY, look.SYNERGY_BAND),
     ):
         if has(dataset, f"{name}_profile_low"):
-            ends = (dataset[f"{name}_profile_{end}"].values for end in ("low", "high"))
-            traces += [band(depth, *ends, shade, opacity=0.75)]
+            low, high = (dataset[f"{name}_profile_{end}"].values for end in ("low", "high"))
+            traces += [band(depth, low, high, shade, opacity=0.75)]
         traces += [line(depth, values.values, name, colour, width=2.2)]
         notes += [label(name, depth, values.values, colour)]
     columns, said = 1, ""
@@ -188,8 +201,8 @@ def nats(dataset: xr.Dataset) -> Panel | None:
             traces += [line(depth, synergy - excess, NULLS[null], look.NULL, width=1.6, dash=dash)]
             notes += [label(NULLS[null], depth, synergy - excess, look.INK_2)]
             if has(dataset, "excess_profile_low"):
-                ends = (dataset[f"excess_profile_{end}"].sel(null=null).values for end in ("low", "high"))
-                traces += [band(depth, *ends, look.SYNERGY_BAND, axis="2", opacity=0.6)]
+                low, high = (dataset[f"excess_profile_{end}"].sel(null=null).values for end in ("low", "high"))
+                traces += [band(depth, low, high, look.SYNERGY_BAND, axis="2", opacity=0.6)]
             traces += [line(depth, excess, NULLS[null], look.SYNERGY, width=1.8, dash=dash, axis="2")]
             notes += [label(NULLS[null], depth, excess, look.SYNERGY, axis="2")]
             said = f"; {text_number(float(np.nanmean(excess)))} remain after {NULLS[null]}"
@@ -219,7 +232,8 @@ def matrices(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
     both = [np.nan_to_num(dataset[name].values) for name in ("synergy", "redundancy")]
     block = -(-len(layer) // _FINEST)
     high = float(max(np.quantile(values, 0.995) for values in both)) or 1.0
-    traces, notes, axes = [], [], {}
+    traces, notes = [], []
+    axes: dict[str, dict[str, Any]] = {}
     names, starts = np.unique(layer, return_index=True)
     step = max(1, len(names) // 8)
     ticks = {"tickvals": (starts[::step] / block).tolist(), "ticktext": [str(int(n)) for n in names[::step]]}
@@ -262,7 +276,7 @@ def zones(dataset: xr.Dataset) -> Panel | None:
     shapes = [vline(float(layers[cut]) - 0.5) for cut in cuts]
     edges = [0, *cuts.tolist(), len(layers)]
     notes, spans = [], []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         name = ZONES[zone[a]] if 0 <= zone[a] < len(ZONES) else f"zone {zone[a]}"
         notes += [note((layers[a] + layers[b - 1]) / 2, 1.1, name)]
         spans += [f"{name} {layers[a]} to {layers[b - 1]}"]

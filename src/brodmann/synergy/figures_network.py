@@ -34,9 +34,8 @@ def arcs(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
         ]
         tops += [0.75 * float(lift[np.argmax(np.abs(lift))])]
         # One path does not darken where it crosses itself; many faint ones do.
-        for k in range(_LAYERS_OF_INK):
-            shapes.append({"type": "path", "path": "".join(arc[k::_LAYERS_OF_INK]), "xref": "x", "yref": "y",
-                           "opacity": 0.16, "line": {"color": colour, "width": 0.7}})  # fmt: skip
+        style = {"type": "path", "xref": "x", "yref": "y", "opacity": 0.16, "line": {"color": colour, "width": 0.7}}
+        shapes += [style | {"path": "".join(arc[k::_LAYERS_OF_INK])} for k in range(min(len(arc), _LAYERS_OF_INK))]
     rank = (
         dataset["rank"].sel(definition="rank_of_difference").values if has(dataset, "rank") else np.full(count, np.nan)
     )
@@ -117,9 +116,9 @@ def measure(dataset: xr.Dataset, name: str) -> Panel | None:
         )
     return Panel(
         name, title, {"data": traces, "layout": figure},
-        how_to_read="Dots are the measured networks; grey strokes are null graphs, whose weights were exchanged among any links, "
-        "or only among links between the same layers. Raw weights make the stronger "
-        "network look more efficient whatever its shape, so read the other two columns first.",
+        how_to_read="Dots are the measured networks; grey strokes are null graphs, whose weights were exchanged among "
+        "any links, or only among links between the same layers. Raw weights make the stronger network look more "
+        "efficient whatever its shape, so read the other two columns first.",
         description=f"Dot plots with null strokes. {title}",
     )  # fmt: skip
 

@@ -90,11 +90,11 @@ def note(x: float, y: float, text: str, *, axis: str = "", anchor: str = "center
 
 
 def p_words(p: float) -> str:
-    """A p value in a sentence, held together by no-break spaces.
+    r"""A p value in a sentence, held together by no-break spaces.
 
     Examples
     --------
-    >>> p_words(0.0123).replace("\\xa0", " "), p_words(1e-5).replace("\\xa0", " ")
+    >>> p_words(0.0123).replace("\xa0", " "), p_words(1e-5).replace("\xa0", " ")
     ('p = 0.012', 'p < 0.001')
     """
     return "p\xa0<\xa00.001" if p < 0.001 else f"p\xa0=\xa0{p:.2g}"
