@@ -111,6 +111,14 @@ def test_a_wrong_spec_is_refused(spec, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_model_that_computes_nonsense_is_refused():
+    subject = load("random:llama")
+    with torch.no_grad():
+        subject.model.model.norm.weight[0] = float("nan")
+    with pytest.raises(AnatomyError, match="output is not finite"):
+        self_test(subject).refuse("mine")
+
+
 def test_lesion_equals_zeroed_weights(tiny, ids, run):
     # All weight layouts: (out, in), GPT-2's (in, out), fused projections, MLA.
     for family in ("llama", "gpt2", "gpt_neox", "deepseek_v3", "bert", "phi3"):

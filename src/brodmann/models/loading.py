@@ -126,7 +126,7 @@ def load(
             "device": device,
             "randomly_initialised": False,
             "seed": None,
-            "quantisation": None,
+            "quantisation": _quantisation(opened.model.config),
             "note": anatomy.note or None,
             **opened.provenance,
         }
@@ -138,6 +138,12 @@ def load(
                 raise AnatomyError(f"{name} does not run on a short text: {one_line(error)}") from None
             table.refuse(name)
     return subject
+
+
+def _quantisation(config: Any) -> str | None:
+    stored = getattr(config, "quantization_config", None)
+    method = stored.get("quant_method") if isinstance(stored, dict) else getattr(stored, "quant_method", None)
+    return None if method is None else str(getattr(method, "value", method))
 
 
 def _open(request: _Request) -> _Opened:

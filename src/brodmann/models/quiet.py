@@ -50,5 +50,6 @@ def check_device(device: str) -> None:
 
 def one_line(error: BaseException) -> str:
     """First telling line of another library's error message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)  # a KeyError adds quotes
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
