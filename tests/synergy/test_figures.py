@@ -9,7 +9,9 @@ import plotly.graph_objects as go
 import pytest
 
 from brodmann import look
+from brodmann.settings import SynergySettings
 from brodmann.synergy.figures import chapter
+from brodmann.synergy.study import study as study_of
 from brodmann.synergy.plotting import band, bounds, label, p_words, quantised, text_number
 
 _spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).parents[1] / "atlas" / "synthetic.py")
@@ -132,6 +134,26 @@ def test_graph_measures_stand_before_their_nulls(study, panels, name):
         network="redundancy", weighting="density_10", graph_null="layer_preserving"
     ).mean("draw")
     assert f"{text_number(ratio.item())} times for redundancy" in panels[name].title
+
+
+def test_a_real_study_fits_the_chapter():
+    """The study itself, on series with a planted early block, gives every panel."""
+    rng = np.random.default_rng(7)
+    recording = synthetic.recording(6, 4, prompts=8, tokens=30)
+    common = rng.normal(size=(8, 30, 1)).cumsum(axis=1)
+    series = rng.normal(size=(8, 30, 24)) + 0.3 * common * (np.arange(24) < 8)
+    recording["activity"] = (("prompt", "token", "unit"), series.astype("float32"))
+    settings = SynergySettings(bootstraps=60, surrogates=3, graph_nulls=4, drop_first_layer=True)
+    result = study_of(recording, settings=settings, controls=[recording], seed=1)
+    made = chapter(result, recording)
+    names = [panel.name for panel in made.panels]
+    assert names == ["profile", "nats", "matrices", "network", "zones", "units", "efficiency", "modularity"]
+    assert "20 heads over 8 prompts" in made.summary
+    for panel in made.panels:
+        go.Figure(panel.figure)
+        assert "not a number" not in panel.title
+    profile = _trace(made.panels[0], "rank of difference")["y"]
+    np.testing.assert_array_equal(profile, result["profile"].sel(definition="rank_of_difference").values)
 
 
 def test_bounds_and_bands_pass_over_what_is_unknown():

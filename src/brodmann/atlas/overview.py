@@ -16,18 +16,18 @@ from brodmann.stats import Finding
 _ORDER = ("supported", "contradicted", "inconclusive")
 
 
-def pick(dataset: xr.Dataset, key: str) -> np.ndarray | None:
-    """Values per unit: ``variable``, or ``variable@coordinate`` where the variable has one more dimension.
+def pick(dataset: xr.Dataset, key: str, names: tuple[str, ...]) -> np.ndarray | None:
+    """Values of the named units: ``variable``, or ``variable@coordinate`` where the variable has one more dimension.
 
     Returns
     -------
     ndarray of shape (unit,), or None
-        None where the variable or the coordinate is not there.
+        NaN for units that the study left out; None where the variable or the coordinate is not there.
 
     Examples
     --------
     >>> data = xr.Dataset({"rank": (("definition", "unit"), [[0.0, 1.0]])}, {"definition": ["a"], "unit": ["x", "y"]})
-    >>> pick(data, "rank@a"), pick(data, "rank@b")
+    >>> pick(data, "rank@a", ("x", "y")), pick(data, "rank@b", ("x",))
     (array([0., 1.]), None)
     """
     name, _, coordinate = key.partition("@")
@@ -38,7 +38,11 @@ def pick(dataset: xr.Dataset, key: str) -> np.ndarray | None:
         if not coordinate or coordinate not in values[dim].values:
             return None
         values = values.sel({dim: coordinate})
-    return np.asarray(values.values) if values.dims == ("unit",) else None
+    if values.dims != ("unit",):
+        return None
+    if tuple(str(unit) for unit in values["unit"].values) == names:
+        return np.asarray(values.values)
+    return np.asarray(values.astype(float).reindex(unit=list(names)).values)
 
 
 def plate_units(recording: xr.Dataset, results: Mapping[str, xr.Dataset]) -> PlateUnits:
@@ -47,10 +51,10 @@ def plate_units(recording: xr.Dataset, results: Mapping[str, xr.Dataset]) -> Pla
     unknown = np.full(len(names), np.nan)
     rank, core, z = unknown, np.zeros(len(names), dtype=bool), unknown
     for dataset in results.values():
-        ranked = pick(dataset, "rank@rank_of_difference")
+        ranked = pick(dataset, "rank@rank_of_difference", names)
         if ranked is not None:
-            cored = pick(dataset, "core")
-            excess = pick(dataset, "excess_z@prompt_mismatch")
+            cored = pick(dataset, "core", names)
+            excess = pick(dataset, "excess_z@prompt_mismatch", names)
             rank, core = ranked.astype(float), core if cored is None else np.nan_to_num(cored).astype(bool)
             z = unknown if excess is None else excess.astype(float)
             break
@@ -106,7 +110,7 @@ def found(findings: tuple[Finding, ...]) -> dict[str, Any]:
 
 def _sentence(finding: Finding) -> dict[str, str]:
     """Verdict and claim, with the numbers apart so that the page can set them smaller; spaces inside never break."""
-    units = finding.units.partition(",")[0]
+    units = finding.units.partition(",")[0].partition("(")[0].strip()
     estimate = f"{number(finding.estimate)} {units}".strip()
     people = finding.unit_of_inference if finding.n == 1 else f"{finding.unit_of_inference}s"
     numbers = f"{estimate} {interval(finding)}, {p_text(finding.p)}, {finding.n:,} {people}"
@@ -121,7 +125,7 @@ def unit_table(
     values: list[list[dict[str, str]]] = []
     for chapter in chapters:
         for key, title in chapter.unit_columns.items():
-            found_values = pick(results[chapter.name], key) if chapter.name in results else None
+            found_values = pick(results[chapter.name], key, units.unit) if chapter.name in results else None
             if found_values is not None:
                 columns.append({"title": title, "number": True})
                 values.append(_cells(found_values))

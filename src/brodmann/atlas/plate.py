@@ -53,7 +53,7 @@ def sheet(units: PlateUnits) -> Markup:
     parts = [_behind(), _cells(units, tiling), _core(units, tiling), edge, _leaders(units, tiling)]
     parts += [_ruler(units, tiling), _scale(bool(units.core.any()))]
     return Markup('<svg class="cortex" viewBox="0 -6 {:.0f} {:.0f}" aria-hidden="true">{}</svg>').format(
-        WIDTH, HEIGHT + 84, Markup("").join(parts)
+        WIDTH, HEIGHT + 92, Markup("").join(parts)
     )
 
 
@@ -114,7 +114,7 @@ def _core(units: PlateUnits, tiling: Tiling) -> Markup:
         if units.core[a] != units.core[b]
     )
     line = tag(
-        "path", d=d, stroke="var(--ink)", stroke_width="1.9", stroke_linecap="round", fill="none",
+        "path", d=d, stroke="var(--ink)", stroke_width="1.9" if len(units.unit) < 600 else "1.3", stroke_linecap="round", fill="none",
         clip_path="url(#cortex-clip)", pointer_events="none",
     )  # fmt: skip
     return line if d else Markup("")

@@ -166,7 +166,7 @@ def _voronoi(seeds: np.ndarray, columns: np.ndarray) -> Tiling:
     for index, seed in enumerate(seeds):
         corners = diagram.vertices[diagram.regions[diagram.point_region[index]]]
         turn = np.arctan2(*(corners - seed).T[::-1])
-        cells.append(np.clip(corners[np.argsort(turn)], (-200.0, -200.0), (WIDTH + 200, HEIGHT + 200)))
+        cells.append(corners[np.argsort(turn)])
     borders = []
     for (a, b), (start, end) in zip(diagram.ridge_points, diagram.ridge_vertices, strict=True):
         if max(a, b) < len(seeds) and min(start, end) >= 0:

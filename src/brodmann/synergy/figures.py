@@ -49,7 +49,8 @@ def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
     """
     provenance = json.loads(str(dataset.attrs.get("provenance", "{}")))
     suffix = " (randomly initialised)" if provenance.get("randomly_initialised") else ""
-    layer = np.asarray(recording["layer"].values)
+    # The study may leave units out (its first layer), so their layers are looked up by name.
+    layer = np.asarray(recording["layer"].sel(unit=dataset["unit"].values).values)
     drawn = (
         profile(dataset),
         nats(dataset),
@@ -82,7 +83,7 @@ def _summary(dataset: xr.Dataset, recording: xr.Dataset) -> str:
     settings = _settings(dataset)
     kind = str(first(recording["kind"].values, "unit"))
     method = (
-        f"Persistent synergy and redundancy of every pair of {recording.sizes['unit']:,} {kind}s over "
+        f"Persistent synergy and redundancy of every pair of {dataset.sizes['unit']:,} {kind}s over "
         f"{recording.sizes['prompt']} prompts, by integrated information decomposition "
         f"({settings.get('estimator', 'gaussian')}, {str(settings.get('redundancy', 'mmi')).upper()}, "
         f"lag {settings.get('tau', 1)})."
@@ -166,7 +167,7 @@ def profile(dataset: xr.Dataset) -> Panel | None:
         "activity predicts its own next step) runs along the rank, memory of single units is an explanation.",
         description=f"Line chart of the synergy-redundancy rank by depth. {title}",
         detail="Rank of difference orders units by synergy minus redundancy; difference of ranks subtracts the two "
-        "orders. The two definitions are both in circulation and can disagree.",
+        f"orders. The two definitions are both in circulation and can disagree{_overlap(dataset)}.",
     )  # fmt: skip
 
 
@@ -351,6 +352,11 @@ def units(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
         "the grey line have no more synergy than two independent units with the same memory would show.",
         description=f"Scatter plots of {int(both.sum())} units. {title}",
     )  # fmt: skip
+
+
+def _overlap(dataset: xr.Dataset) -> str:
+    overlap = float(dataset.attrs.get("overlap", float("nan")))
+    return f": their cores share {text_number(overlap)} of their units" if np.isfinite(overlap) else ""
 
 
 def _depth(dataset: xr.Dataset) -> np.ndarray:
