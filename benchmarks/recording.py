@@ -1,7 +1,7 @@
 """What does recording cost, and which batch is fastest?
 
-Plain `generate` and the recorded loop run in alternation on the same prompts; the ratio is the median over the pairs, in
-wall and in CPU time (the second is steadier on a shared machine). Then samples per second by batch size.
+Plain `generate` and the recorded loop run in alternation on the same prompts; the ratio is the median over the pairs,
+in wall and in CPU time (the second is steadier on a shared machine). Then samples per second by batch size.
 
     python benchmarks/recording.py [--model smollm2-135m] [--tokens 40] [--pairs 5] [--batches 8 16 20 30 60]
 """
@@ -66,13 +66,12 @@ def main() -> None:
         a, b = (statistics.median(pair[side][index] for pair in pairs) for side in (0, 1))
         ratio = statistics.median(pair[1][index] / pair[0][index] for pair in pairs)
         print(
-            f"batch 16, {clock:4}: plain {a:6.2f} s, recorded {b:6.2f} s, median ratio of {len(pairs)} pairs {ratio:.3f}"
+            f"batch 16, {clock:4}: plain {a:6.2f} s, recorded {b:6.2f} s, median ratio {ratio:.3f} ({len(pairs)} pairs)"
         )
     for size in options.batches:
         wall, cpu = timed(recorded, subject, prompts[:size], options.tokens)
-        print(
-            f"batch {size:3}: {size * options.tokens / wall:6.1f} samples/s, {size * options.tokens / cpu:6.1f} per CPU-s"
-        )
+        samples = size * options.tokens
+        print(f"batch {size:3}: {samples / wall:6.1f} samples per second, {samples / cpu:6.1f} per CPU second")
 
 
 if __name__ == "__main__":

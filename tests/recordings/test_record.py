@@ -95,6 +95,17 @@ def test_a_replay_can_be_replayed(glass: Subject, written):
     np.testing.assert_array_equal(once["activity"], twice["activity"])
 
 
+@pytest.mark.gpu
+def test_a_gpu_hears_the_same_as_a_cpu(written):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    subject = bd.load("glass-en", device="cuda")
+    followed = replay(subject, written)
+    assert agreement(followed, written) < 1e-3
+    own = record(subject, prompts=written["prompt_text"].values.tolist(), new_tokens=40, batch_size=4)
+    assert agreement(replay(subject, own), own) < 1e-3
+
+
 def test_experts_come_with_the_routing(sharpened: Callable[..., Subject], texts: list[str]):
     subject = sharpened("random:deepseek_v2")
     found = record(subject, prompts=texts, new_tokens=8, signal="expert_norm")
@@ -233,7 +244,7 @@ def test_what_replay_cannot_do(llama: Subject, glass: Subject, written):
 
 def test_a_model_is_loaded_by_name():
     found = record("random:gpt2", prompts=["red"], new_tokens=3)
-    assert found.attrs["title"] == "Recording of random:gpt2"
+    assert found.attrs["title"] == "Recording of random:gpt2 (randomly initialised)"
     with pytest.raises(ModelError):
         record("random:perceptron", prompts=["red"])
 

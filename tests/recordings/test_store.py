@@ -71,6 +71,16 @@ def test_xarray_opens_the_store_by_itself(llama: Subject, texts: list[str], tmp_
     assert sorted(p.name for p in (tmp_path / "a.zarr" / "activity" / "c").iterdir()) == ["0", "1"]
 
 
+def test_wide_recordings_are_cut_along_the_units(
+    llama: Subject, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    memory = record(llama, prompts=texts, new_tokens=STEPS, batch_size=2, signal="neuron")
+    monkeypatch.setattr("brodmann.recordings.store.CHUNK_SAMPLES", 2 * STEPS * 100)
+    disk = record(llama, prompts=texts, new_tokens=STEPS, batch_size=2, signal="neuron", out=tmp_path / "a.zarr")
+    identical(memory, disk)
+    assert sorted(p.name for p in (tmp_path / "a.zarr" / "activity" / "c" / "1" / "0").iterdir()) == ["0", "1", "2"]
+
+
 def test_the_second_call_computes_nothing(llama: Subject, texts: list[str], tmp_path: Path):
     first, events = work(llama, texts, tmp_path / "a.zarr")
     assert (events[0].done, events[-1].done, events[-1].tasks) == (0, 2, 2)

@@ -45,6 +45,8 @@ class RecordingPlan:
     key: str
     settings: RecordSettings
     """Resolved: no ``auto`` is left."""
+    label: str
+    """Of the subject; says where weights are random."""
     provenance: dict[str, Any]
     prompts_name: str
     prompts_hash: str
@@ -185,9 +187,16 @@ def _plan(
         stop = min(start + settings.batch_size, len(passages))
         tasks.append(BatchTask(digest([key, start, stop]), index, start, stop, (stop - start) * steps))
     return RecordingPlan(
-        key, settings, dict(subject.provenance), prompts_name, prompts_hash, passages, place, units, steps,
-        tuple(tasks), given, replay_of,
+        key=key, settings=settings, label=subject.label, provenance=dict(subject.provenance),
+        prompts_name=prompts_name, prompts_hash=prompts_hash, passages=passages, place=place, units=units, steps=steps,
+        tasks=tuple(tasks), given=given, replay_of=replay_of,
     )  # fmt: skip
+
+
+def suits(plan: RecordingPlan, subject: Subject) -> bool:
+    """Whether a subject is the one that a plan was made for; it may have come from another place or device."""
+    names = ("name", "model_type", "parameters", "dtype", "weights_hash", "randomly_initialised", "seed")
+    return all(subject.provenance.get(name) == plan.provenance.get(name) for name in names)
 
 
 def _check(settings: RecordSettings) -> None:
@@ -238,7 +247,8 @@ def describe(plan: RecordingPlan) -> xr.Dataset:
         column = plan.units[name].to_numpy()
         coords[name] = ("unit", column if column.dtype.kind in "if" else _text([str(value) for value in column]))
     attrs = {
-        "title": f"Recording of {plan.provenance.get('name')}",
+        "title": f"Recording of {plan.label}",
+        "label": plan.label,
         "signal": plan.settings.signal,
         "mode": plan.mode,
         "provenance": json.dumps(plan.provenance),

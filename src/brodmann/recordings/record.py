@@ -16,7 +16,7 @@ import xarray as xr
 from brodmann.errors import Incomplete, RecordingError
 from brodmann.models import Subject, load
 from brodmann.recordings import drive
-from brodmann.recordings.plan import BatchTask, RecordingPlan, plan_recording, plan_replay
+from brodmann.recordings.plan import BatchTask, RecordingPlan, plan_recording, plan_replay, suits
 from brodmann.recordings.prompts import PromptSet, as_prompts
 from brodmann.recordings.reducers import SeriesReducer
 from brodmann.recordings.store import BatchDone, MemoryStore, Store, ZarrStore
@@ -224,8 +224,8 @@ def run_batch(
     Incomplete
         If another process is at this task.
     """
-    if subject.provenance != plan.provenance:
-        raise RecordingError(f"the plan was made for {plan.provenance.get('name')}, not for {subject.name}")
+    if not suits(plan, subject):
+        raise RecordingError(f"the plan was made for {plan.label}, not for {subject.label}")
     with store.claim(task):
         earlier = store.done().get(task.key)
         if earlier is not None:

@@ -1,6 +1,6 @@
 """Where a recording lives, so that nothing is lost and nothing half-written is taken as done.
 
-A zarr v3 group on disk (or arrays in memory). The group is made whole under a temporary name and renamed; one chunk is
+A zarr v3 group on disk (or arrays in memory). The group is made whole under a temporary name and renamed; a chunk holds
 one batch of prompts, so tasks never share a file; a task writes its chunks and then drops a completion marker
 (temporary name, fsync, rename). What has no marker is done again. Rows are stored in the plan's order; `load` restores
 the user's.
@@ -31,6 +31,8 @@ except ImportError:  # no such locks on Windows: two processes would do the same
     fcntl = None  # type: ignore[assignment]
 
 _SERIES = ("prompt", "token", "unit")
+# Samples in one chunk at most: a chunk passes through memory whole, and compressors end at 2 GiB.
+CHUNK_SAMPLES = 2**24
 _LONG_NAMES = {
     "z_norm": "L2 norm of the head's attention output before the output projection",
     "write_norm": "L2 norm of what the head adds to the residual stream",
@@ -322,10 +324,13 @@ def _skeleton(path: Path, plan: RecordingPlan) -> None:
     sizes = {"prompt": len(plan.passages), "token": plan.steps, "unit": len(plan.units)}
     for name, each in layouts(plan).items():
         shape = tuple(sizes[dim] for dim in each.dims)
+        chunks = [min(plan.settings.batch_size, shape[0]), *shape[1:]]
+        if each.dims == _SERIES:
+            chunks[2] = min(shape[2], max(1, CHUNK_SAMPLES // (chunks[0] * chunks[1])))
         group.create_array(
             name,
             shape=shape,
-            chunks=(min(plan.settings.batch_size, shape[0]), *shape[1:]),
+            chunks=tuple(chunks),
             dtype=each.dtype,
             fill_value=each.fill,
             dimension_names=each.dims,
