@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from brodmann.stats import bca, bootstrap_interval, resampling_weights, simultaneous_band, weighted_mean
+from brodmann.stats import (
+    bca,
+    bootstrap_interval,
+    jackknife_interval,
+    resampling_weights,
+    simultaneous_band,
+    weighted_mean,
+)
 
 
 def test_weights_are_how_often_each_unit_was_drawn(rng):
@@ -107,6 +114,25 @@ def test_a_simultaneous_band_covers_the_whole_profile():
         whole += bool(((wide.low <= 0) & (wide.high >= 0)).all())
     assert whole / 300 > 0.89
     assert pointwise / 300 < 0.60
+
+
+def test_the_jackknife_takes_a_bias_of_one_over_n_out(rng):
+    values = rng.gamma(2.0, size=24)
+    left_out = np.array([np.delete(values, unit).var() for unit in range(24)])
+    found = jackknife_interval(float(values.var()), left_out)
+    assert found.corrected == pytest.approx(values.var(ddof=1), rel=1e-12)  # exact for the plug-in variance
+    means = np.array([np.delete(values, unit).mean() for unit in range(24)])
+    of_mean = jackknife_interval(float(values.mean()), means)
+    reference = scipy_stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    assert of_mean.bias == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_allclose(of_mean.interval, reference, rtol=1e-10)
+    groups = values.reshape(6, 4)
+    by_group = jackknife_interval(float(values.mean()), np.array([np.delete(groups, g, 0).mean() for g in range(6)]))
+    np.testing.assert_allclose(
+        by_group.interval, scipy_stats.ttest_1samp(groups.mean(axis=1), 0.0).confidence_interval(0.95), rtol=1e-10
+    )
+    with pytest.raises(ValueError, match="two groups"):
+        jackknife_interval(1.0, np.array([1.0]))
 
 
 def test_a_statistic_that_does_not_vary_has_a_point_interval():

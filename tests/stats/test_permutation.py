@@ -11,6 +11,7 @@ from scipy import stats as scipy_stats
 from brodmann.stats import (
     all_orders,
     count_orders,
+    difference_p_value,
     p_value,
     permutation_test,
     random_orders,
@@ -67,6 +68,19 @@ def test_p_is_never_zero_and_mirrors(estimate, draws):
     assert 1 / (null.size + 1) <= p <= 1
     assert p == p_value(-estimate, -null, "less")
     assert p_value(estimate, null, "two-sided") <= min(1.0, 2 * p)
+
+
+def test_pairings_of_two_nulls_count_as_few_draws():
+    first, second = np.arange(50.0), np.arange(50.0)
+    assert difference_p_value(100.0, first, second) == 1 / 51
+    assert difference_p_value(-100.0, first, second, "less") == 1 / 51
+    share = np.mean(np.subtract.outer(first, second) >= 20)
+    assert difference_p_value(20.0, first, second) == pytest.approx((1 + 50 * share) / 51)
+    assert difference_p_value(20.0, first, second, "two-sided") == pytest.approx(2 * (1 + 50 * share) / 51)
+    assert math.isnan(difference_p_value(math.nan, first, second))
+    rng = np.random.default_rng(2)
+    found = [difference_p_value(rng.normal(), rng.normal(size=20), np.zeros(20)) for _ in range(1000)]
+    assert np.mean(np.array(found) <= 0.05) <= scipy_stats.binom(1000, 0.05).ppf(0.999) / 1000
 
 
 def test_exact_test_equals_scipy(rng):

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 
@@ -177,6 +177,42 @@ def bca(estimate: np.ndarray, samples: np.ndarray, jackknife: np.ndarray, level:
         np.where(fallback, 0.0, acceleration),
         np.asarray(fallback), level, "bca", jackknife.shape[0],
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Jackknife:
+    """Estimate, its jackknife bias, the estimate without it, standard error, and t interval around the latter."""
+
+    estimate: float
+    bias: float
+    corrected: float
+    standard_error: float
+    interval: tuple[float, float]
+    level: float
+
+
+def jackknife_interval(estimate: float, left_out: Float[np.ndarray, " group"], level: float = 0.95) -> Jackknife:
+    """Interval from leaving out each of g equal groups of prompts in turn, for statistics too slow to bootstrap.
+
+    Bias (g - 1)(mean left out - estimate), variance (g - 1)/g sum (left out - mean)^2 (Quenouille 1956, Tukey 1958),
+    t with g - 1 degrees of freedom. The correction removes a bias proportional to 1 / prompts, such as that of a
+    network's efficiency or modularity, which noise in its weights raises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> jackknife_interval(2.0, np.array([1.5, 2.0, 2.5])).bias
+    0.0
+    """
+    groups = left_out.size
+    if groups < 2:
+        raise ValueError("a jackknife needs at least two groups")
+    mean = float(left_out.mean())
+    bias = (groups - 1) * (mean - estimate)
+    error = float(np.sqrt((groups - 1) / groups * ((left_out - mean) ** 2).sum()))
+    reach = float(stdtrit(groups - 1, (1 + level) / 2)) * error
+    corrected = estimate - bias
+    return Jackknife(estimate, bias, corrected, error, (corrected - reach, corrected + reach), level)
 
 
 def simultaneous_band(result: Bootstrap, level: float | None = None) -> Bootstrap:
