@@ -60,7 +60,8 @@ def study(
         - against surrogates (null, unit): ``null_synergy``, ``excess_synergy``, ``excess_z``;
         - layers: ``profile`` (definition, layer), ``synergy_profile``, ``redundancy_profile`` and ``excess_profile``
           (null, layer), each with ``_low`` and ``_high`` from a bootstrap over prompts; ``rival_profile``,
-          ``atom_profile``, ``zone``; ``random_profile``, ``random_synergy_profile``, ``random_redundancy_profile`` (seed, ..., layer);
+          ``atom_profile``, ``zone``; ``random_profile`` (definition, seed, layer), ``random_synergy_profile`` and
+          ``random_redundancy_profile`` (seed, layer);
         - networks: what `graphs.measure_networks` gives;
         - attrs: ``findings`` (JSON), ``settings``, ``reliability``, ``overlap``, ``zone_p``, ``zone_boundaries``.
 
