@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import threading
 
 import gguf
@@ -194,6 +196,18 @@ def test_conversion_happens_once_and_anew_when_the_file_changes(little, cache):
     assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name]
     little.write_bytes(little.read_bytes() + b"\0" * 32)
     assert convert(little) != folder
+
+
+def test_what_a_killed_process_left_is_swept_away(little, cache):
+    folder = convert(little)
+    left, young = (folder.with_name(f".{folder.name}-{name}") for name in ("old", "young"))
+    left.mkdir()
+    young.mkdir()
+    os.utime(left, (0, 0))
+    shutil.rmtree(folder)
+    assert convert(little) == folder
+    assert not left.exists()
+    assert young.exists()
 
 
 def test_two_at_once_both_succeed(little, cache):

@@ -9,9 +9,11 @@ from importlib import metadata
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import CONFIG_MAPPING
 
 from brodmann.errors import AnatomyError, BrodmannError, ModelError
 from brodmann.models import available, families, load, randomise
+from brodmann.models.loading import _auto_class
 from brodmann.models.packaged import PACKAGED, PackagedModel
 
 
@@ -167,6 +169,23 @@ def test_an_architecture_without_a_rule_is_named_and_a_spec_helps(tmp_path, tiny
     refusal(tmp_path / "stable", "No such file", kind=AnatomyError, spec=tmp_path / "none.yaml")
     (tmp_path / "spec.yaml").write_text(":\n- {")
     refusal(tmp_path / "stable", "neither YAML nor JSON", kind=AnatomyError, spec=tmp_path / "spec.yaml")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "like"),
+    [("gemma", "llama"), ("olmo3", "llama"), ("smollm3", "llama"), ("cohere2", "llama"), ("granite", "llama"),
+     ("phimoe", "qwen3_moe"), ("minimax_m2", "qwen3_moe"), ("xlm-roberta", "bert")],
+)  # fmt: skip
+def test_a_spec_opens_relatives_of_the_known_families(tmp_path, tiny, cache, model_type, like):
+    config = CONFIG_MAPPING[model_type](**{**tiny(like).model.config.to_dict(), "model_type": model_type})
+    _auto_class(config)._model_mapping[type(config)](config).save_pretrained(tmp_path / "relative")
+    tiny(like).tokenizer.save_pretrained(tmp_path / "relative")
+    with pytest.raises(AnatomyError, match="no rule for the architecture"):
+        load(tmp_path / "relative")
+    subject = load(tmp_path / "relative", spec={"like": like})
+    assert subject.anatomy.family == model_type
+    assert len(subject.anatomy.units("z_norm")) == 16
+    assert not like.endswith("moe") or len(subject.anatomy.units("expert_norm")) == 24
 
 
 def test_layers_that_are_no_attention_are_named(tmp_path, tiny, cache):
