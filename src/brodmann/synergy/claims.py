@@ -21,8 +21,8 @@ from brodmann.synergy.measure import Measured, leave_group_out
 from brodmann.synergy.surrogates import NodeMeans, recombine
 
 SOURCE = "Urbina-Rodriguez et al. 2026, arXiv 2601.06851"
-MARGIN = 0.05
-"""Smallest contrast of a rank profile that is called an inverted U: a twentieth of the whole scale."""
+MARGIN = 0.1
+"""Smallest contrast of a rank profile that is called an inverted U: a tenth of the whole scale."""
 _RECOMBINED = 1999
 
 
