@@ -163,15 +163,16 @@ FINDING = Finding(
 @pytest.mark.parametrize("verdict", ["supported", "contradicted", "inconclusive"])
 def test_findings_read_without_colour_at_80_columns(verdict: str, capsys: pytest.CaptureFixture[str]) -> None:
     screen = console.console()
-    for block in console.findings([dataclasses.replace(FINDING, verdict=verdict)]):
-        screen.print(block)
+    screen.print(console.findings([dataclasses.replace(FINDING, verdict=verdict)]))
     text = capsys.readouterr().out
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 80
-    flat = " ".join(text.split())
-    assert f"{verdict} {FINDING.claim}" in flat
+    marked = {"supported": "+ supported", "contradicted": "- contradicted", "inconclusive": "? inconclusive"}[verdict]
+    assert text.startswith(f"{marked}  {FINDING.claim[:40]}")
+    flat = " ".join(text.removeprefix(marked).split())
+    assert flat.startswith(FINDING.claim)
     assert "0.412 [0.3, 0.52] rank, 0 to 1; n = 60 (prompts), p < 0.001" in flat
-    assert "null: randomly initialised models of the same config" in flat
+    assert flat.endswith("null: randomly initialised models of the same config")
 
 
 @pytest.mark.parametrize(

@@ -292,12 +292,11 @@ def _go(
     found = atlas.findings if page else ()
     if found:
         screen.print(f"\n{atlas.label}: {len(found)} findings\n", markup=False, style="bold")
-    for block in findings(found):
-        screen.print(block)
+        screen.print(findings(found))
     seconds = atlas.seconds
     whole, forward = sum(seconds.values()), seconds.get("forward", 0.0)
     share = f", {forward / whole:.0%} of it in the model" if whole else ""
-    screen.print(f"\ncomputed in {duration(whole)}{share}", markup=False)
+    screen.print(f"computed in {duration(whole)}{share}", markup=False)
     # print, not the console: a path must never be wrapped
     print(atlas.report if page else atlas.path)
 

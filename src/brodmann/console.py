@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -80,18 +79,21 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, righ
     return made
 
 
-def findings(found: Sequence[Any]) -> Iterator[Any]:
-    """Lines of the findings: verdict and claim, then estimate [interval], null and p below."""
+def findings(found: Sequence[Any]) -> Table:
+    """Verdict beside claim, estimate [interval], p and null."""
+    made = Table.grid(padding=(0, 2, 1, 0))
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
     for finding in found:
-        head = Text(f"{_MARKS[finding.verdict]} {finding.verdict}", style=_STYLES[finding.verdict])
-        head.append(f"  {finding.claim}", style="default not bold")
-        yield Padding(head, (0, 0, 0, 0))
+        verdict = Text(f"{_MARKS[finding.verdict]} {finding.verdict}", style=_STYLES[finding.verdict])
         low, high = finding.interval
         measured = f"{number(finding.estimate)} [{number(low)}, {number(high)}] {finding.units}".strip()
         chance = "" if finding.p is None else f", p {'<' if finding.p < 0.001 else '='} {max(finding.p, 0.001):.3g}"
-        below = f"{measured}; n = {finding.n} ({finding.unit_of_inference}s){chance}"
-        yield Padding(Text(below), (0, 0, 0, 4))
-        yield Padding(Text(f"null: {finding.null}", style="dim"), (0, 0, 0, 4))
+        told = Text(f"{finding.claim}\n", style="bold")
+        told.append(f"{measured}; n = {finding.n} ({finding.unit_of_inference}s){chance}\n", style="not bold")
+        told.append(f"null: {finding.null}", style="not bold dim")
+        made.add_row(verdict, told)
+    return made
 
 
 def number(value: float) -> str:

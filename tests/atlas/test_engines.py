@@ -139,6 +139,5 @@ def test_failures_pass_through_and_leave_no_marker(folder: Folder, plan: Plan) -
 def test_sigterm_is_taken_like_ctrl_c() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), stoppable():
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
+        signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before

@@ -147,7 +147,8 @@ def test_wall_time_is_divided_into_stages(atlas: Atlas) -> None:
 
 
 def test_log_shows_each_task_once(atlas: Atlas) -> None:
-    finished = [e["task"] for e in map(json.loads, (atlas.path / "log.jsonl").open()) if e["event"] == "finished"]
+    events = [json.loads(line) for line in (atlas.path / "log.jsonl").read_text().splitlines()]
+    finished = [event["task"] for event in events if event["event"] == "finished"]
     records = [task for task in finished if task.startswith(("record-", "replay-"))]
     assert len(records) == len(set(records)) == 6
 

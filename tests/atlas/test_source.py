@@ -83,7 +83,7 @@ def test_gguf(tmp_path: Path) -> None:
 def test_a_cut_gguf_header_tells_nothing(tmp_path: Path, cut: int) -> None:
     path = gguf(tmp_path / "m.gguf", cut=cut)
     assert read_header(find(str(path), LOAD)) is None
-    with pytest.raises(ModelError, match="no readable config.json or GGUF header"):
+    with pytest.raises(ModelError, match=r"no readable config\.json or GGUF header"):
         shape_of(str(path), MapSettings())
 
 

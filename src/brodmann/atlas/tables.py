@@ -6,6 +6,7 @@
 ``pairs``    one row per unordered pair of units, with every variable that has one value per pair
 """
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xarray as xr
+
+from brodmann.stats import Finding
 
 NAMES = ("units", "findings", "profile", "pairs")
 _ANATOMY = ("unit", "kind", "stack", "layer", "index", "depth")
@@ -62,20 +65,17 @@ def finding_table(results: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """One row per finding; of the null draws their 5, 50 and 95 % quantiles."""
     rows = []
     for study, dataset in results.items():
-        for finding in json.loads(dataset.attrs.get("findings", "[]")):
-            row = {"study": study, **finding}
+        for values in json.loads(dataset.attrs.get("findings", "[]")):
+            row = {"study": study, **dataclasses.asdict(Finding.from_dict(values))}
             low, high = row.pop("interval")
             draws = np.array(row.pop("null_samples"), dtype=float)
             draws = draws[np.isfinite(draws)]
             quantiles = np.quantile(draws, [0.05, 0.5, 0.95]) if draws.size else np.full(3, np.nan)
             row |= {"low": low, "high": high, "null_05": quantiles[0], "null_50": quantiles[1], "null_95": quantiles[2]}
             row["caveats"] = "; ".join(row["caveats"])
+            row["p"] = np.nan if row["p"] is None else row["p"]
             rows.append(row)
-    table = pd.DataFrame(rows)
-    for name in ("estimate", "low", "high", "p", "margin", "reference", "level"):
-        if name in table:  # strict JSON spells nan and inf as words
-            table[name] = pd.to_numeric(table[name])
-    return table
+    return pd.DataFrame(rows)
 
 
 def profile_table(results: Mapping[str, xr.Dataset]) -> pd.DataFrame:

@@ -4,7 +4,6 @@ The only module of the atlas that opens models and calls studies; everything hea
 """
 
 import inspect
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -212,14 +211,15 @@ class Workshop:
             arguments["settings"] = getattr(self._settings, study.settings)
         if study.needs.controls:
             arguments["controls"] = controls
+        parts = Parts(tell)
         if "progress" in inspect.signature(function).parameters:
-            arguments["progress"] = _teller(tell)
+            arguments["progress"] = parts
         with watch.stage(task.name):
             dataset = function(recording, **arguments)
         with watch.stage("store"):
             _save(self._folder, task.output, dataset)
             write_text(self._folder.root / task.output.replace(".zarr", ".yaml"), to_yaml(self._settings))
-        return {"stages": _split(watch.take(), task.name, dataset.attrs)}
+        return {"stages": _split(watch.take(), task.name, parts.finish())}
 
     def _controls(self, task: Task) -> list[Any]:
         from brodmann.recordings import load
@@ -259,34 +259,39 @@ class Workshop:
         return {"stages": watch.take()}
 
 
-def _teller(tell: Part) -> Callable[..., None]:
-    """Take whatever sign of life a study gives: a fraction, (done, total), or an object with these."""
+class Parts:
+    """Takes a study's signs of life (the name of each part as it begins) and times the parts."""
 
-    def progress(*signs: Any, **_: Any) -> None:
-        numbers = [float(sign) for sign in signs if isinstance(sign, (int, float))]
-        words = " ".join(sign for sign in signs if isinstance(sign, str))
-        for sign in signs:
-            if hasattr(sign, "done") and hasattr(sign, "total"):
-                numbers = [float(sign.done), float(sign.total)]
-        part = numbers[0] / numbers[1] if len(numbers) == 2 and numbers[1] else (numbers[0] if numbers else 0.0)
-        tell(min(1.0, max(0.0, part)), words)
+    def __init__(self, tell: Part) -> None:
+        self._tell, self._name, self._since = tell, "", time.perf_counter()
+        self._seconds: dict[str, float] = {}
 
-    return progress
+    def __call__(self, name: str) -> None:
+        """Begin a part."""
+        self.finish()
+        self._name = name
+        self._tell(0.0, name)
+
+    def finish(self) -> dict[str, float]:
+        """Seconds of each part so far."""
+        now = time.perf_counter()
+        if self._name:
+            self._seconds[self._name] = self._seconds.get(self._name, 0.0) + now - self._since
+        self._since = now
+        return dict(self._seconds)
 
 
 def _save(folder: Folder, name: str, dataset: Any) -> None:
+    # zarr v3 has a settled form for strings of any length, but none for numpy's fixed-width ones
+    texts = {n: v.astype(object) for n, v in dataset.variables.items() if v.dtype.kind == "U"}
     with folder.writing(name) as path:
-        dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+        dataset.assign({n: v for n, v in texts.items() if n in dataset.data_vars}).assign_coords(
+            {n: v for n, v in texts.items() if n in dataset.coords}
+        ).to_zarr(path, mode="w", zarr_format=3, consolidated=False)
 
 
-def _split(stages: dict[str, float], study: str, attributes: Mapping[Any, Any]) -> dict[str, float]:
-    """Divide a study's time by the parts it says it had (attribute ``stage_seconds``, JSON)."""
-    try:
-        parts = json.loads(attributes.get("stage_seconds", "{}"))
-    except (TypeError, ValueError):
-        parts = {}
-    if not isinstance(parts, dict) or not parts:
-        return stages
-    named = {f"{study}: {part}": float(seconds) for part, seconds in parts.items()}
+def _split(stages: dict[str, float], study: str, parts: Mapping[str, float]) -> dict[str, float]:
+    """Divide a study's time by its parts."""
+    named = {f"{study}: {part}": seconds for part, seconds in parts.items()}
     rest = max(0.0, stages.pop(study) - sum(named.values()))
     return {**stages, **named, study: rest}
