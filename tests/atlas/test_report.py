@@ -296,7 +296,7 @@ def test_a_finding_without_numbers_is_still_drawn():
     nan = float("nan")
     finding = conclude("a", "A", estimate=nan, interval=(nan, nan), p_values={}, units="", n=1,
                        unit_of_inference="prompt", source="", seed=0)  # fmt: skip
-    assert "no null distribution" in cards.evidence(finding)
+    assert "no null draws" in cards.evidence(finding)
 
 
 def test_ticks_are_round_and_inside():
@@ -306,7 +306,7 @@ def test_ticks_are_round_and_inside():
     assert ticks(float("nan"), 1.0, 3) == []
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.123456, "0.12"), (99.6, "100"), (1e-9, "1.0e-9"), (-2.0, "-2")])
+@pytest.mark.parametrize(("value", "text"), [(0.123456, "0.12"), (99.6, "100"), (1e-9, "1.0e-9"), (-2.0, "−2")])
 def test_numbers_have_two_digits(value, text):
     assert number(value) == text
 
