@@ -39,3 +39,5 @@ class Chapter:
     """Variable of the study's Dataset with dim ``unit`` -> heading in the table of units."""
     citations: tuple[str, ...] = ()
     """BibTeX keys of the methods that were used."""
+    readings: tuple[str, ...] = ()
+    """Which reading of each source was used, where it leaves a choice."""

@@ -11,8 +11,8 @@ import pytest
 from brodmann import look
 from brodmann.settings import SynergySettings
 from brodmann.synergy.figures import chapter
-from brodmann.synergy.study import study as study_of
 from brodmann.synergy.plotting import band, bounds, label, p_words, quantised, text_number
+from brodmann.synergy.study import study as study_of
 
 _spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).parents[1] / "atlas" / "synthetic.py")
 synthetic = importlib.util.module_from_spec(_spec)

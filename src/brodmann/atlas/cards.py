@@ -5,7 +5,7 @@ import math
 import numpy as np
 from markupsafe import Markup
 
-from brodmann.atlas.marks import Scale, number, svg_text, tag, ticks
+from brodmann.atlas.marks import Scale, number, svg_text, tag, tick_texts, ticks
 from brodmann.stats import Finding
 
 WIDTH, HEIGHT = 400.0, 168.0
@@ -53,8 +53,8 @@ def p_text(p: float | None) -> str:
 
 def _null(draws: np.ndarray, x: Scale) -> Markup:
     if len(draws) == 0:
-        return svg_text(_LEFT, _BASE - 14, "no null distribution", class_="null-word")
-    counts, edges = np.histogram(draws, bins=min(40, max(6, int(len(draws) ** 0.5))))
+        return svg_text(_LEFT, _BASE - 14, "no null draws", class_="null-word")
+    counts, edges = np.histogram(draws, bins=min(24, max(6, int(len(draws) ** 0.5))))
     tall = 60.0 / max(1, counts.max())
     steps = "".join(
         f"L{x(a):.1f} {_BASE - tall * c:.1f}L{x(b):.1f} {_BASE - tall * c:.1f}"
@@ -88,16 +88,18 @@ def _margin(finding: Finding, x: Scale) -> Markup:
         left, right = x(finding.reference - finding.margin), x(finding.reference + finding.margin)
         parts += [tag("path", d=f"M{left:.1f} {_LINE - 8}V{_BASE}M{right:.1f} {_LINE - 8}V{_BASE}",
                       stroke="var(--rule)", stroke_width="1", stroke_dasharray="4 3")]  # fmt: skip
-        parts += [svg_text(max(left, _LEFT) + 5, 53, "too small to matter", class_="null-word margin-word")]
+        if right - left > 140:
+            parts += [svg_text(max(left, _LEFT) + 5, 53, "too small to matter", class_="null-word margin-word")]
     parts += [tag("path", d=f"M{at:.1f} {_LINE - 8}V{_BASE}", stroke="var(--rule)", stroke_width="1")]
     return Markup("").join(parts)
 
 
 def _axis(x: Scale, units: str) -> Markup:
     parts = [tag("path", d=f"M{_LEFT} {_BASE}H{_RIGHT}", class_="axis")]
-    for value in ticks(x.low, x.high, 5):
+    values = ticks(x.low, x.high, 5)
+    for value, text in zip(values, tick_texts(values), strict=True):
         at = x(value)
         parts += [tag("path", d=f"M{at:.1f} {_BASE}v4", class_="axis")]
-        parts += [svg_text(at, _BASE + 18, number(value, 3), class_="tick", anchor="middle")]
+        parts += [svg_text(at, _BASE + 18, text, class_="tick", anchor="middle")]
     return Markup("").join([*parts, svg_text((_LEFT + _RIGHT) / 2, _BASE + 40, units, class_="axis-title",
                                              anchor="middle")])  # fmt: skip

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from brodmann import look
 from brodmann.atlas.lettering import NARROW, key, notes, on, place, title
-from brodmann.atlas.marks import Cell, Scale, draw_trace, number, svg_text, tag, ticks
+from brodmann.atlas.marks import Cell, Scale, draw_trace, number, svg_text, tag, tick_texts, ticks
 
 WIDE = 960.0
 _DRAWN = {"scatter", "bar", "heatmap"}
@@ -60,13 +60,15 @@ def _drawing(figure: dict[str, Any], name: str, description: str, narrow: bool) 
             ),
             Markup('<g clip-path="url(#{})">').format(clip),
         ]
-        body += [_shape(shape, cell, narrow) for shape in layout.get("shapes", ()) if on(shape, cell, "ref")]
+        shapes = [shape for shape in layout.get("shapes", ()) if on(shape, cell, "ref")]
+        body += [_shape(shape, cell, narrow) for shape in shapes if shape.get("layer") == "below"]
         for index, trace in enumerate(figure["data"]):
             if on(trace, cell, "axis"):
                 if trace.get("type") == "heatmap":
                     canvases.append(_canvas(cell, width, height, f"{name}-{index}"))
                 else:
                     body.append(draw_trace(trace, cell.x, cell.y))
+        body += [_shape(shape, cell, narrow) for shape in shapes if shape.get("layer") != "below"]
         body += [Markup("</g>"), _columns(figure["data"], cell)]
         body += [
             _ramp(trace, cell)
@@ -184,10 +186,10 @@ def _axes(layout: dict[str, Any], cell: Cell, narrow: bool) -> Markup:
 def _tick_labels(axis: dict[str, Any], scale: Scale, count: int) -> tuple[list[float], list[str]]:
     if axis.get("tickvals") is not None:
         values = [float(value) for value in axis["tickvals"]]
-        texts = [str(text) for text in axis.get("ticktext", [number(value) for value in values])]
+        texts = [str(text) for text in axis.get("ticktext", tick_texts(values))]
         return values, texts
     values = ticks(scale.low, scale.high, count)
-    return values, [number(value) for value in values]
+    return values, tick_texts(values)
 
 
 def _shape(shape: dict[str, Any], cell: Cell, narrow: bool) -> Markup:

@@ -43,7 +43,7 @@ def number(value: float | int, digits: int = 2) -> str:
     Examples
     --------
     >>> number(0.123456), number(1200.0), number(0.0), number(-3.1e-7), number(float("nan"))
-    ('0.12', '1200', '0', '-3.1e-7', 'not a number')
+    ('0.12', '1200', '0', '−3.1e-7', 'not a number')
     """
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("infinite" if value > 0 else "minus infinite")
@@ -52,9 +52,11 @@ def number(value: float | int, digits: int = 2) -> str:
     size = math.floor(math.log10(abs(value)))
     if -4 <= size < 6:
         text = f"{value:.{max(0, digits - 1 - size)}f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+    else:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        text = f"{mantissa}e{int(exponent)}"
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
@@ -73,6 +75,23 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
+
+
+def tick_texts(values: list[float]) -> list[str]:
+    """Tick labels with as many digits as tell neighbours apart, and no more.
+
+    Examples
+    --------
+    >>> tick_texts([1.05, 1.06, 1.07]), tick_texts([0.0, 50.0])
+    (['1.05', '1.06', '1.07'], ['0', '50'])
+    """
+    step = abs(values[1] - values[0]) if len(values) > 1 else 0.0
+    for digits in range(1, 8):
+        texts = [number(value, digits) for value in values]
+        off = [abs(float(text.replace("−", "-")) - value) for text, value in zip(texts, values, strict=True)]
+        if max(off, default=0.0) <= 1e-3 * step:
+            break
+    return texts
 
 
 def tag(name: str, **attributes: Any) -> Markup:
@@ -181,6 +200,6 @@ def _bars(trace: dict[str, Any], x: Scale, y: Scale) -> Markup:
         more = {"data_tip": tips[index]} if index < len(tips) else {}
         if edge:
             more |= {"stroke": look.css(str(edge.get("color"))), "stroke_width": f"{edge.get('width', 1)}"}
-        height = max(abs(zero - top), 0.6)
-        parts += [tag("rect", x=left, y=min(zero, top), width=right - left, height=height, fill=colour, **more)]
+        height = max(abs(zero - top), 2.0)
+        parts += [tag("rect", x=left, y=zero - height, width=right - left, height=height, fill=colour, **more)]
     return Markup("").join(parts)

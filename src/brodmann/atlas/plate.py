@@ -113,8 +113,9 @@ def _core(units: PlateUnits, tiling: Tiling) -> Markup:
         for a, b, x0, y0, x1, y1 in tiling.borders
         if units.core[a] != units.core[b]
     )
+    width = "1.9" if len(units.unit) < 600 else "1.3"
     line = tag(
-        "path", d=d, stroke="var(--ink)", stroke_width="1.9" if len(units.unit) < 600 else "1.3", stroke_linecap="round", fill="none",
+        "path", d=d, stroke="var(--ink)", stroke_width=width, stroke_linecap="round", fill="none",
         clip_path="url(#cortex-clip)", pointer_events="none",
     )  # fmt: skip
     return line if d else Markup("")
@@ -139,21 +140,30 @@ def _leaders(units: PlateUnits, tiling: Tiling) -> Markup:
         return Markup("")
     order = known[np.argsort(units.rank[known], kind="stable")]
     chosen = np.concatenate([order[:3], order[-4:]])
-    below = (tiling.seeds[chosen, 1] > 390) & (tiling.seeds[chosen, 0] > 430)
+    x, y = tiling.seeds[chosen].T
+    left, right = (x < 330) & (y > 330), (x > 800) & (y > 290)
+    below = ~left & ~right & (y > 390) & (x > 430)
+    above = ~left & ~right & ~below
     parts = []
-    for members, y, tail, low in ((chosen[~below], 18.0, 6.0, 110.0), (chosen[below], 668.0, -15.0, 560.0)):
-        xs = _apart(tiling.seeds[members, 0], 92.0, low, 890.0)
-        for unit, x in zip(members, xs, strict=True):
-            cx, cy = tiling.seeds[unit]
-            parts += [
-                tag(
-                    "path", d=f"M{cx:.1f} {cy:.1f}L{x:.1f} {y + tail:.1f}", stroke="var(--ink)", stroke_width="0.7",
-                    fill="none", pointer_events="none",
-                ),
-                tag("circle", cx=float(cx), cy=float(cy), r="2.1", fill="var(--ink)", pointer_events="none"),
-                svg_text(float(x), y, units.unit[unit], class_="leader", anchor="middle"),
-            ]  # fmt: skip
+    for members, line, gap in ((chosen[above], 18.0, 7.0), (chosen[below], 668.0, -15.0)):
+        ends = _apart(tiling.seeds[members, 0], 92.0, 560.0 if line > 300 else 60.0, 890.0)
+        for unit, at in zip(members, ends, strict=True):
+            parts += [_leader(units, tiling, int(unit), (float(at), line), (float(at), line + gap), "middle")]
+    for members, line, gap, anchor in ((chosen[left], 52.0, 6.0, "end"), (chosen[right], 932.0, -6.0, "start")):
+        ends = _apart(tiling.seeds[members, 1], 24.0, 200.0, 610.0)
+        for unit, at in zip(members, ends, strict=True):
+            parts += [_leader(units, tiling, int(unit), (line, float(at) + 5), (line + gap, float(at)), anchor)]
     return Markup("").join(parts)
+
+
+def _leader(
+    units: PlateUnits, tiling: Tiling, unit: int, text: tuple[float, float], end: tuple[float, float], anchor: str
+) -> Markup:
+    cx, cy = tiling.seeds[unit].tolist()
+    line = tag("path", d=f"M{cx:.1f} {cy:.1f}L{end[0]:.1f} {end[1]:.1f}", stroke="var(--ink)", stroke_width="0.7",
+               fill="none", pointer_events="none")  # fmt: skip
+    dot = tag("circle", cx=cx, cy=cy, r="2.1", fill="var(--ink)", pointer_events="none")
+    return line + dot + svg_text(text[0], text[1], units.unit[unit], class_="leader", anchor=anchor)
 
 
 def _apart(xs: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:

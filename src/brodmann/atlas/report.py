@@ -219,7 +219,7 @@ def _facts(data: PageData) -> list[tuple[str, list[tuple[str, str]]]]:
     ]  # fmt: skip
     versions = json.loads(str(attrs.get("versions", "{}")))
     software = [("brodmann", data.version), *((str(k), str(v)) for k, v in versions.items() if k != "brodmann")]
-    time = [(stage, _seconds(seconds)) for stage, seconds in data.seconds.items()]
+    time = [(stage, _seconds(seconds)) for stage, seconds in data.seconds.items() if seconds >= 0.05]
     lists = [("Model", model), ("Recording", recorded), ("Software", software), ("Time", time)]
     for name, dataset in data.results.items():
         settings = json.loads(str(dataset.attrs.get("settings", "{}")))

@@ -14,10 +14,10 @@ import xarray as xr
 from brodmann import look
 from brodmann.page import Chapter, Panel
 from brodmann.synergy import figures_network as network
+from brodmann.synergy import figures_text
 from brodmann.synergy.plotting import (
     band,
     bounds,
-    first,
     has,
     heading,
     hline,
@@ -32,6 +32,7 @@ from brodmann.synergy.plotting import (
 )  # fmt: skip
 
 NULLS = {"circular_shift": "circular shift", "prompt_mismatch": "prompt mismatch"}
+_DASHES = {"circular_shift": "dot", "prompt_mismatch": None}
 DEFINITIONS = {"rank_of_difference": "rank of difference", "difference_of_ranks": "difference of ranks"}
 ZONES = ("early", "middle", "late")
 _FINEST = 512  # rows of a drawn matrix; larger ones are shown in blocks
@@ -68,53 +69,12 @@ def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
         name="synergy",
         title="The synergistic core",
         question="Where does the model hold information that no unit carries alone?",
-        summary=_summary(dataset, recording),
+        summary=figures_text.summary(dataset, recording),
         panels=panels,
-        unit_columns=_columns(dataset),
-        citations=_citations(dataset),
+        unit_columns=figures_text.columns(dataset),
+        citations=figures_text.citations(dataset),
+        readings=figures_text.readings(dataset, recording),
     )
-
-
-def _settings(dataset: xr.Dataset) -> dict[str, Any]:
-    return dict(json.loads(str(dataset.attrs.get("settings", "{}"))))
-
-
-def _summary(dataset: xr.Dataset, recording: xr.Dataset) -> str:
-    settings = _settings(dataset)
-    kind = str(first(recording["kind"].values, "unit"))
-    method = (
-        f"Persistent synergy and redundancy of every pair of {dataset.sizes['unit']:,} {kind}s over "
-        f"{recording.sizes['prompt']} prompts, by integrated information decomposition "
-        f"({settings.get('estimator', 'gaussian')}, {str(settings.get('redundancy', 'mmi')).upper()}, "
-        f"lag {settings.get('tau', 1)})."
-    )
-    reliability = float(dataset.attrs.get("reliability", float("nan")))
-    if not np.isfinite(reliability):
-        return method
-    return f"{method} The ranking of one half of the prompts predicts the other half's: r = {text_number(reliability)}."
-
-
-def _columns(dataset: xr.Dataset) -> dict[str, str]:
-    wanted = {
-        "rank@rank_of_difference": "rank",
-        "rank@difference_of_ranks": "rank (difference of ranks)",
-        "node_synergy": "synergy (nats)",
-        "node_redundancy": "redundancy (nats)",
-        "excess_synergy@prompt_mismatch": "excess (nats)",
-        "excess_z@prompt_mismatch": "excess z",
-        "artefact": "own memory (nats)",
-        "core": "core",
-        "core_probability": "core probability",
-        "flagged": "flagged prompts",
-    }
-    return {key: title for key, title in wanted.items() if key.partition("@")[0] in dataset}
-
-
-def _citations(dataset: xr.Dataset) -> tuple[str, ...]:
-    redundancy = str(_settings(dataset).get("redundancy", "mmi"))
-    measure = {"mmi": "barrett2015", "ccs": "ince2017", "i_min": "williams2010"}.get(redundancy, "barrett2015")
-    graph = ("blondel2008", "latora2001", "rubinov2010") if "efficiency" in dataset else ()
-    return ("urbina2026", "mediano2021", measure, "luppi2022", *graph, "efron1987", "holm1979")
 
 
 def profile(dataset: xr.Dataset) -> Panel | None:
@@ -167,7 +127,7 @@ def profile(dataset: xr.Dataset) -> Panel | None:
         "activity predicts its own next step) runs along the rank, memory of single units is an explanation.",
         description=f"Line chart of the synergy-redundancy rank by depth. {title}",
         detail="Rank of difference orders units by synergy minus redundancy; difference of ranks subtracts the two "
-        f"orders. The two definitions are both in circulation and can disagree{_overlap(dataset)}.",
+        f"orders. The two definitions are both in circulation and can disagree{figures_text.overlap(dataset)}.",
     )  # fmt: skip
 
 
@@ -195,15 +155,15 @@ def nats(dataset: xr.Dataset) -> Panel | None:
     if has(dataset, "excess_profile"):
         columns = 2
         notes += [heading("Synergy left after each null", "2")]
-        for null, dash in zip(NULLS, ("dot", None), strict=True):
-            if null not in dataset["null"].values:
-                continue
-            excess = dataset["excess_profile"].sel(null=null).values
+        known = [null for null in NULLS if null in dataset["null"].values]
+        if has(dataset, "excess_profile_low"):
+            for null in known:
+                low, high = (dataset[f"excess_profile_{end}"].sel(null=null).values for end in ("low", "high"))
+                traces += [band(depth, low, high, look.SYNERGY_BAND, axis="2", opacity=0.55)]
+        for null in known:
+            excess, dash = dataset["excess_profile"].sel(null=null).values, _DASHES[null]
             traces += [line(depth, synergy - excess, NULLS[null], look.NULL, width=1.6, dash=dash)]
             notes += [label(NULLS[null], depth, synergy - excess, look.INK_2)]
-            if has(dataset, "excess_profile_low"):
-                low, high = (dataset[f"excess_profile_{end}"].sel(null=null).values for end in ("low", "high"))
-                traces += [band(depth, low, high, look.SYNERGY_BAND, axis="2", opacity=0.6)]
             traces += [line(depth, excess, NULLS[null], look.SYNERGY, width=1.8, dash=dash, axis="2")]
             notes += [label(NULLS[null], depth, excess, look.SYNERGY, axis="2")]
             said = f"; {text_number(float(np.nanmean(excess)))} remain after {NULLS[null]}"
@@ -280,7 +240,7 @@ def zones(dataset: xr.Dataset) -> Panel | None:
     for a, b in pairwise(edges):
         name = ZONES[zone[a]] if 0 <= zone[a] < len(ZONES) else f"zone {zone[a]}"
         notes += [note((layers[a] + layers[b - 1]) / 2, 1.1, name)]
-        spans += [f"{name} {layers[a]} to {layers[b - 1]}"]
+        spans += [f"{name} {layers[a]} to {layers[b - 1]}" if b - a > 1 else f"{name} {layers[a]}"]
     p = float(dataset.attrs.get("zone_p", float("nan")))
     tested = f"; {p_words(p)} against layers in random order" if np.isfinite(p) else ""
     trace = {
@@ -290,8 +250,13 @@ def zones(dataset: xr.Dataset) -> Panel | None:
         "hovertext": [f"layer {n}\nscaled rank {text_number(float(v))}" for n, v in zip(layers, values, strict=True)],
         "width": 0.86,
     }  # fmt: skip
-    xs = {"title": "layer", "range": [float(layers[0]) - 0.6, float(layers[-1]) + 0.6]}
-    title = f"Layers fall into zones: {', '.join(spans)}{tested}."
+    step = max(1, -(-len(layers) // 15))
+    xs = {
+        "title": "layer",
+        "tickvals": layers[::step].tolist(),
+        "range": [float(layers[0]) - 0.6, float(layers[-1]) + 0.6],
+    }
+    title = f"The best cut of the layers is {', '.join(spans)}{tested}."
     return Panel(
         "zones", title,
         {"data": [trace], "layout": layout(xs, {"title": "rank, scaled 0 to 1", "range": [0, 1.18],
@@ -336,9 +301,9 @@ def units(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
         ends = [float(max(np.nanmin(synergy), np.nanmin(own))), float(min(np.nanmax(synergy), np.nanmax(own)))]
         shapes = [{"type": "line", "x0": ends[0], "x1": ends[1], "y0": ends[0], "y1": ends[1], "xref": "x2",
                    "yref": "y2", "line": {"color": look.NULL, "width": 1.2}}]  # fmt: skip
-        notes += [
-            note(ends[1], ends[1] - 0.09 * (ends[1] - ends[0]), "equal", axis="2", anchor="right", colour=look.INK_2)
-        ]
+        room = float(np.nanmax(own)) - ends[1] > 0.12 * float(np.nanmax(own) - np.nanmin(own))
+        at = ends[1] if room else ends[1] - 0.13 * (ends[1] - ends[0])
+        notes += [note(ends[1], at, "\xa0\xa0equal", axis="2", anchor="left" if room else "right", colour=look.INK_2)]
     figure = layout(xs[""], {"title": "mean synergy (nats)"}, columns=columns, annotations=notes, shapes=shapes,
                     height=430)  # fmt: skip
     if columns == 2:
@@ -352,11 +317,6 @@ def units(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
         "the grey line have no more synergy than two independent units with the same memory would show.",
         description=f"Scatter plots of {int(both.sum())} units. {title}",
     )  # fmt: skip
-
-
-def _overlap(dataset: xr.Dataset) -> str:
-    overlap = float(dataset.attrs.get("overlap", float("nan")))
-    return f": their cores share {text_number(overlap)} of their units" if np.isfinite(overlap) else ""
 
 
 def _depth(dataset: xr.Dataset) -> np.ndarray:

@@ -33,8 +33,16 @@ def arcs(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
             for i, j, h in zip(a.tolist(), b.tolist(), lift.tolist(), strict=True)
         ]
         tops += [0.75 * float(lift[np.argmax(np.abs(lift))])]
+        ink = round(min(0.55, 0.16 * max(1.0, 3600 / kept) ** 0.5), 2)
         # One path does not darken where it crosses itself; many faint ones do.
-        style = {"type": "path", "xref": "x", "yref": "y", "opacity": 0.16, "line": {"color": colour, "width": 0.7}}
+        style = {
+            "type": "path",
+            "xref": "x",
+            "yref": "y",
+            "opacity": ink,
+            "layer": "below",
+            "line": {"color": colour, "width": 0.7},
+        }
         shapes += [style | {"path": "".join(arc[k::_LAYERS_OF_INK])} for k in range(min(len(arc), _LAYERS_OF_INK))]
     rank = (
         dataset["rank"].sel(definition="rank_of_difference").values if has(dataset, "rank") else np.full(count, np.nan)

@@ -25,14 +25,15 @@ def text_number(value: float) -> str:
     Examples
     --------
     >>> text_number(0.01234), text_number(-1.0), text_number(float("nan"))
-    ('0.012', '-1.0', 'not a number')
+    ('0.012', '−1.0', 'not a number')
     """
     if not np.isfinite(value):
         return "not a number"
     if value == 0:
         return "0"
-    text = f"{value:#.2g}"
-    return text.removesuffix(".") if "e" not in text else text.replace("e-0", "e-").replace("e+0", "e")
+    text = f"{abs(value):#.2g}"
+    text = text.removesuffix(".") if "e" not in text else text.replace("e-0", "e-").replace("e+0", "e")
+    return f"−{text}" if value < 0 else text
 
 
 def bounds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

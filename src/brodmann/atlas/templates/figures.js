@@ -58,13 +58,18 @@
     const matrix = matrices.get(canvas.dataset.source);
     if (!matrix || canvas.offsetParent === null) return;
     const { size } = matrix, table = ramp(matrix.ramp), bytes = values(matrix);
-    canvas.width = canvas.height = size;
-    const context = canvas.getContext("2d"), image = context.createImageData(size, size);
+    const raw = Object.assign(document.createElement("canvas"), { width: size, height: size });
+    const image = raw.getContext("2d").createImageData(size, size);
     for (let i = 0; i < bytes.length; i += 1) {
       const [red, green, blue] = table[bytes[i]];
       image.data.set([red, green, blue, 255], 4 * i);
     }
-    context.putImageData(image, 0, 0);
+    raw.getContext("2d").putImageData(image, 0, 0);
+    // Whole multiples keep every pair a sharp square.
+    canvas.width = canvas.height = size * Math.max(1, Math.round(900 / size));
+    const context = canvas.getContext("2d");
+    context.imageSmoothingEnabled = false;
+    context.drawImage(raw, 0, 0, canvas.width, canvas.height);
     canvas.dataset.painted = "yes";
   };
   const canvases = $$("canvas.matrix");
