@@ -32,6 +32,8 @@ class LoadSettings:
     """Number type of the weights; norms are always taken in float32."""
     trust_remote_code: bool = False
     """Run code that ships with the model. Off: such models are refused."""
+    spec: str | None = None
+    """Where the units are, for architectures Brodmann does not know: a YAML or JSON file (see CONTRIBUTING)."""
     allow_pickle: bool = False
     """Read weights stored as pickle, which can run code. Off: such files are refused."""
 
@@ -80,8 +82,8 @@ class SynergySettings:
     """Draws of each surrogate null (circular shift, prompt mismatch)."""
     null_models: int = 3
     """Randomly initialised models of the same config that serve as null; 0 leaves them out."""
-    graph_nulls: int = 50
-    """Null graphs per network."""
+    graph_nulls: int = 30
+    """Null graphs per network and kind."""
     drop_first_layer: bool = False
     """Leave layer 0 out of the profile."""
 

@@ -13,7 +13,7 @@ from brodmann.stats.bootstrap import (
 from brodmann.stats.changepoint import Segmentation, segment
 from brodmann.stats.effects import Effect, hedges_g
 from brodmann.stats.equivalence import Equivalence, tost, tost_mean
-from brodmann.stats.finding import Direction, Finding, Judgement, Verdict, conclude, correct, judge
+from brodmann.stats.finding import Direction, Finding, Judgement, Verdict, conclude, correct, judge, read_findings
 from brodmann.stats.multiple import adjust, fdr, holm
 from brodmann.stats.permutation import (
     PermutationResult,
@@ -25,6 +25,7 @@ from brodmann.stats.permutation import (
     random_orders,
     sign_flip_test,
 )
+from brodmann.stats.prediction import prediction_p_value
 from brodmann.stats.reliability import SplitHalf, spearman_brown, split_half
 from brodmann.stats.surrogates import circular_shift, derangement, phase_randomise, prompt_mismatch
 
@@ -58,8 +59,10 @@ __all__ = [
     "p_value",
     "permutation_test",
     "phase_randomise",
+    "prediction_p_value",
     "prompt_mismatch",
     "random_orders",
+    "read_findings",
     "resampling_weights",
     "segment",
     "sign_flip_test",

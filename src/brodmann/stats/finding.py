@@ -7,6 +7,7 @@ It computes no interval and draws no null: the studies bring both.
 """
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,6 +107,18 @@ class Finding:
         )
         against = "no null model" if self.p is None else f"p = {self.p:.2g} against {self.null}"
         return f"{self.verdict.capitalize()}: {claim}. Estimate {self.estimate:.3g}{units} ({inside}); {against}."
+
+
+def read_findings(source: Any) -> tuple[Finding, ...]:
+    """Findings that a study left in its result.
+
+    Parameters
+    ----------
+    source
+        A Dataset (its ``attrs["findings"]`` is read), or the JSON text itself.
+    """
+    text = source if isinstance(source, str) else getattr(source, "attrs", {}).get("findings", "[]")
+    return tuple(Finding.from_dict(values) for values in json.loads(str(text)))
 
 
 @dataclass(frozen=True)

@@ -161,12 +161,17 @@ def mmi_redundancies(i: Informations, *, local: Informations | None = None) -> t
 
     single = smaller("xa", "ya"), smaller("xb", "yb"), smaller("x_ab", "y_ab")
     backward = smaller("xa", "xb"), smaller("ya", "yb"), smaller("xy_a", "xy_b")
-    means = torch.stack(torch.broadcast_tensors(i.xa, i.xb, i.ya, i.yb))
+    means = _stack(i.xa, i.xb, i.ya, i.yb)
     if local is None:
         return (*single, *backward, means.amin(0))
-    series = torch.stack(torch.broadcast_tensors(local.xa, local.xb, local.ya, local.yb))
+    series = _stack(local.xa, local.xb, local.ya, local.yb)
     index = means.argmin(0)[None, ..., None].expand(1, *series.shape[1:])
     return (*single, *backward, series.gather(0, index)[0])
+
+
+def _stack(*values: Tensor) -> Tensor:
+    shape = torch.broadcast_shapes(*(value.shape for value in values))
+    return torch.stack([value.expand(shape) for value in values])
 
 
 def ccs_redundancies(i: Informations, *, tolerance: float = 0.0) -> tuple[Tensor, ...]:

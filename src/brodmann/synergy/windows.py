@@ -90,25 +90,25 @@ def windows(
     if estimator == "copula":
         past, future = (ndtri(rankdata(w, axis=1) / (w.shape[1] + 1)) for w in (past, future))
     if estimator == "binary":
-        bits = (torch.from_numpy(w > w.mean(axis=1, keepdims=True)).to(device) for w in (past, future))
-        return Windows(*bits, flag)
-    usable = (flag == FINE)[:, None]
-    ready = (torch.from_numpy(np.where(usable, _centre(w, standard), 0.0)).to(device) for w in (past, future))
-    return Windows(*ready, flag)
+        before, after = (torch.from_numpy(w > w.mean(axis=1, keepdims=True)).to(device) for w in (past, future))
+        return Windows(before, after, flag)
+    usable = np.asarray(flag == FINE)[:, None]
+    before, after = (torch.from_numpy(np.where(usable, _centre(w, standard), 0.0)).to(device) for w in (past, future))
+    return Windows(before, after, flag)
 
 
 def trim(series: Float[np.ndarray, "unit time"]) -> Float[np.ndarray, "unit time_"]:
     """Cut the steps at the end at which no unit has a value: they lie beyond the series' end."""
     present = np.flatnonzero(~np.isnan(series).all(axis=0))
-    return series[:, : present[-1] + 1] if present.size else series
+    return np.asarray(series[:, : present[-1] + 1]) if present.size else series
 
 
 def _centre(values: np.ndarray, standard: bool) -> np.ndarray:
     centred = values - values.mean(axis=1, keepdims=True)
     if not standard:
-        return centred
+        return np.asarray(centred)
     spread = centred.std(axis=1, ddof=1, keepdims=True)
-    return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+    return np.asarray(np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0))
 
 
 def pool(parts: Sequence[Windows]) -> Windows:
