@@ -114,7 +114,14 @@ def test_killed_again_and_again(tmp_path: Path, prompts: Path) -> None:
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_by_the_user(tmp_path: Path, prompts: Path, sign: signal.Signals) -> None:
     out = tmp_path / "a"
-    run = subprocess.Popen(command(prompts, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # a shell's background job is started with SIGINT ignored, and so would be its children
+    run = subprocess.Popen(
+        command(prompts, out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while log_lines(out) < 8 and time.monotonic() < deadline:
         time.sleep(0.001)

@@ -21,7 +21,8 @@ _GPU_SPEED, _GPU_BANDWIDTH = 3.0e13, 1.0e12  # a middling data-centre card
 _EFFICIENCY = 0.5  # of the matrix product's speed that a forward pass reaches
 _CHARACTERS_PER_TOKEN = 4.0
 _TEMPLATE_TOKENS = 30
-_SECONDS_PER_PAIR = 1.5e-6  # Gaussian decomposition of one pair of units on one prompt
+_SECONDS_PER_PAIR = 1.2e-7  # Gaussian decomposition of one pair of units on one prompt, and what follows from it
+_SECONDS_PER_EDGE = 1.0e-6  # measures of one null graph, per pair of units
 _ARRAYS_PER_STUDY = 14
 
 
@@ -178,12 +179,11 @@ def estimate(model: str, settings: MapSettings, prompts: Any, studies: tuple[str
         lines.append(Line(f"{nulls} randomly initialised models", nulls * batches, nulls * batches * reread, held))
     pairs = units * (units - 1) / 2 * len(texts)
     for name in studies:
-        draws = 1 + nulls + 2 * settings.synergy.surrogates if name == "synergy" else 1
-        lines.append(
-            Line(
-                name, 1, 3.0 + pairs * draws * _SECONDS_PER_PAIR, base + 8.0 * _ARRAYS_PER_STUDY * units**2 + 3 * series
-            )
+        draws, graphs = (
+            (1, 0) if name != "synergy" else (1 + nulls + 2 * settings.synergy.surrogates, settings.synergy.graph_nulls)
         )
+        seconds = 4.0 + pairs * draws * _SECONDS_PER_PAIR + graphs * units**2 * _SECONDS_PER_EDGE
+        lines.append(Line(name, 1, seconds, base + 8.0 * _ARRAYS_PER_STUDY * units**2 + 3 * series))
     lines.append(Line("tables and report", 2, 2.0, base + 8.0 * units**2))
     machine = "a data-centre GPU's usual speed" if on_gpu else f"{speed / 1e9:.0f} GFLOP/s measured just now"
     method = (

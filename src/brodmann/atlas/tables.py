@@ -51,7 +51,7 @@ def unit_table(recording: xr.Dataset, results: Mapping[str, xr.Dataset]) -> pd.D
     signal = recording["activity"].mean(("prompt", "token"), skipna=True)
     columns: dict[str, Any] = {"mean_activity": signal.to_numpy()}
     for dataset in results.values():
-        for name, variable in dataset.data_vars.items():
+        for name, variable in _in_order(dataset):
             if "unit" not in variable.dims or "unit_" in variable.dims or "draw" in variable.dims:
                 continue
             # a study may leave units out (constant ones): they get missing values
@@ -82,7 +82,7 @@ def profile_table(results: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """All variables over layers, long."""
     frames = []
     for study, dataset in results.items():
-        for name, variable in dataset.data_vars.items():
+        for name, variable in _in_order(dataset):
             if "layer" not in variable.dims or "draw" in variable.dims:
                 continue
             layers = dataset["layer"].to_numpy()
@@ -102,7 +102,12 @@ def profile_table(results: Mapping[str, xr.Dataset]) -> pd.DataFrame:
 
 def pair_columns(dataset: xr.Dataset) -> tuple[str, ...]:
     """Variables of a study that have one value per pair of units."""
-    return tuple(str(name) for name, variable in dataset.data_vars.items() if variable.dims == _PAIR)
+    return tuple(str(name) for name, variable in _in_order(dataset) if variable.dims == _PAIR)
+
+
+def _in_order(dataset: xr.Dataset) -> list[tuple[str, xr.DataArray]]:
+    """Variables by name: a store lists them in whatever order its file system does."""
+    return [(str(name), dataset[name]) for name in sorted(dataset.data_vars, key=str)]
 
 
 def _slices(variable: xr.DataArray, dim: str) -> Iterator[tuple[dict[str, str], np.ndarray]]:

@@ -8,6 +8,7 @@ elementwise over pairs and run wherever their tensors are.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -170,7 +171,7 @@ def mmi_redundancies(i: Informations, *, local: Informations | None = None) -> t
 
 
 def _stack(*values: Tensor) -> Tensor:
-    shape = torch.broadcast_shapes(*(value.shape for value in values))
+    shape = np.broadcast_shapes(*(tuple(value.shape) for value in values))
     return torch.stack([value.expand(shape) for value in values])
 
 

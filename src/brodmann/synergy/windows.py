@@ -92,7 +92,7 @@ def windows(
     if estimator == "binary":
         before, after = (torch.from_numpy(w > w.mean(axis=1, keepdims=True)).to(device) for w in (past, future))
         return Windows(before, after, flag)
-    usable = np.asarray(flag == FINE)[:, None]
+    usable = np.equal(flag, FINE).reshape(-1, 1)
     before, after = (torch.from_numpy(np.where(usable, _centre(w, standard), 0.0)).to(device) for w in (past, future))
     return Windows(before, after, flag)
 
