@@ -73,6 +73,18 @@ def test_nulls_are_grey_and_excess_is_measured_minus_null(study, panels):
     np.testing.assert_array_equal(excess["y"], study["excess_profile"].sel(null="prompt_mismatch").values)
 
 
+def test_random_weights_far_above_get_their_own_axis(study):
+    far = study.copy()
+    far["random_synergy_profile"] = 20 * study["random_synergy_profile"]
+    made = {panel.name: panel for panel in chapter(far, synthetic.recording()).panels}
+    assert list(made)[:3] == ["profile", "nats", "random"]
+    assert not any(t.get("name") == "random weights" for t in made["nats"].figure["data"])
+    values = far["random_synergy_profile"].values
+    middle = (values.min(axis=0) + values.max(axis=0)) / 2
+    np.testing.assert_allclose(_trace(made["random"], "random weights")["y"], middle)
+    assert f"{text_number(values.mean())} nats of synergy" in made["random"].title
+
+
 def test_matrices_share_one_scale(study, panels):
     one, two = panels["matrices"].figure["data"]
     assert one["meta"]["high"] == two["meta"]["high"]

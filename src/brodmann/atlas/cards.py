@@ -53,7 +53,7 @@ def p_text(p: float | None) -> str:
 
 def _null(draws: np.ndarray, x: Scale) -> Markup:
     if len(draws) == 0:
-        return svg_text(_LEFT, _BASE - 14, "no null draws", class_="null-word")
+        return svg_text(_LEFT, _BASE - 14, "no null draws", class_="null-word margin-word")
     counts, edges = np.histogram(draws, bins=min(24, max(6, int(len(draws) ** 0.5))))
     tall = 60.0 / max(1, counts.max())
     steps = "".join(
@@ -62,8 +62,12 @@ def _null(draws: np.ndarray, x: Scale) -> Markup:
     )
     d = f"M{x(float(edges[0])):.1f} {_BASE}{steps}L{x(float(edges[-1])):.1f} {_BASE}Z"
     parts = [tag("path", d=d, fill="var(--null-band)", stroke="var(--null)", stroke_width="0.8")]
-    middle = min(max(x(float(np.median(draws))), _LEFT + 16), _RIGHT - 16)
-    parts += [svg_text(middle, _BASE - 5, "null", class_="null-word", anchor="middle")]
+    left, right = x(float(edges[0])), x(float(edges[-1]))
+    if right - left > 44:
+        middle = min(max(x(float(np.median(draws))), _LEFT + 16), _RIGHT - 16)
+        return Markup("").join([*parts, svg_text(middle, _BASE - 5, "null", class_="null-word", anchor="middle")])
+    side = (right + 5, "start") if right < _RIGHT - 40 else (left - 5, "end")
+    parts += [svg_text(side[0], _BASE - 5, "null", class_="null-word", anchor=side[1])]
     return Markup("").join(parts)
 
 
@@ -91,6 +95,10 @@ def _margin(finding: Finding, x: Scale) -> Markup:
         if right - left > 140:
             parts += [svg_text(max(left, _LEFT) + 5, 53, "too small to matter", class_="null-word margin-word")]
     parts += [tag("path", d=f"M{at:.1f} {_LINE - 8}V{_BASE}", stroke="var(--rule)", stroke_width="1")]
+    if finding.reference:
+        side = (at + 5, "start") if at < _RIGHT - 110 else (at - 5, "end")
+        words = f"tested against {number(finding.reference)}"
+        parts += [svg_text(side[0], _BASE - 34, words, class_="null-word margin-word", anchor=side[1])]
     return Markup("").join(parts)
 
 

@@ -154,7 +154,7 @@ def _range(axis: dict[str, Any], figure: dict[str, Any], suffix: str, letter: st
     low, high = min(values, default=0.0), max(values, default=1.0)
     if axis.get("rangemode") == "tozero":
         low, high = min(low, 0.0), max(high, 0.0)
-    pad = 0.04 * (high - low) or max(abs(high), 1e-9) * 0.5
+    pad = 0.06 * (high - low) or max(abs(high), 1e-9) * 0.5
     return low - (0.0 if axis.get("rangemode") == "tozero" and low == 0.0 else pad), high + pad
 
 

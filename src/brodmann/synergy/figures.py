@@ -55,6 +55,7 @@ def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
     drawn = (
         profile(dataset),
         nats(dataset),
+        random(dataset),
         matrices(dataset, layer),
         network.arcs(dataset, layer),
         zones(dataset),
@@ -107,11 +108,13 @@ def profile(dataset: xr.Dataset) -> Panel | None:
     traces += [line(depth, main.values, DEFINITIONS["rank_of_difference"], look.SYNERGY, width=2.6)]
     notes += [label(DEFINITIONS["difference_of_ranks"], depth, other, look.SYNERGY)]
     notes += [label(DEFINITIONS["rank_of_difference"], depth, main.values, look.SYNERGY)]
+    layers = dataset["layer"].values
     top = int(np.nanargmax(main.values))
-    title = (
-        f"The rank is highest in layer {int(dataset['layer'].values[top])}, at depth {text_number(depth[top])}; on the "
-        f"same scale the first layer has {text_number(main.values[0])} and the last {text_number(main.values[-1])}."
-    )
+    title = f"The rank is highest in layer {int(layers[top])}, at depth {text_number(depth[top])}"
+    if has(dataset, "rival_profile"):
+        peak = int(layers[int(np.nanargmax(memory))])
+        title += f"; autocorrelation, its rival, is highest in layer {peak}"
+    title += "."
     reach = [v for t in traces for v in t["y"] if v is not None]
     limits = [min(-0.03, *reach), max(1.03, *reach)]
     return Panel(
@@ -137,7 +140,7 @@ def nats(dataset: xr.Dataset) -> Panel | None:
         return None
     depth, synergy = _depth(dataset), dataset["synergy_profile"].values
     traces, notes = [], [heading("Measured", "")]
-    if has(dataset, "random_synergy_profile"):
+    if has(dataset, "random_synergy_profile") and not _far(dataset):
         low, high = bounds(dataset["random_synergy_profile"].values)
         traces += [band(depth, low, high, look.NULL_BAND)]
         notes += [label("random weights", depth, (low + high) / 2, look.INK_2)]
@@ -166,15 +169,14 @@ def nats(dataset: xr.Dataset) -> Panel | None:
             notes += [label(NULLS[null], depth, synergy - excess, look.INK_2)]
             traces += [line(depth, excess, NULLS[null], look.SYNERGY, width=1.8, dash=dash, axis="2")]
             notes += [label(NULLS[null], depth, excess, look.SYNERGY, axis="2")]
-            said = f"; {text_number(float(np.nanmean(excess)))} remain after {NULLS[null]}"
+            left = float(np.nanmean(excess))
+            said = f", {text_number(abs(left))} {'above' if left > 0 else 'below'} the {NULLS[null]} null"
     figure = layout(
         {"title": "depth", "range": [0, 1]}, {"title": "nats", "rangemode": "tozero"}, columns=columns,
         annotations=notes, shapes=[hline(0.0, "2")] if columns == 2 else [], height=430,
     )  # fmt: skip
-    title = (
-        f"Mean synergy is {text_number(float(np.nanmean(synergy)))} nats, mean redundancy "
-        f"{text_number(float(np.nanmean(dataset['redundancy_profile'].values)))}{said}."
-    )
+    redundancy = text_number(float(np.nanmean(dataset["redundancy_profile"].values)))
+    title = f"Mean synergy is {text_number(float(np.nanmean(synergy)))} nats{said}; mean redundancy is {redundancy}."
     return Panel(
         "nats", title, {"data": traces, "layout": figure},
         how_to_read="Left: what was measured, with 95 % bootstrap bands. The grey lines are the same measure on "
@@ -183,6 +185,40 @@ def nats(dataset: xr.Dataset) -> Panel | None:
         description=f"Two line charts by depth. {title}",
         detail="Two independent series that each remember their past have a persistent synergy of twice the smaller "
         "memory under minimum mutual information, so the null level is never zero.",
+    )  # fmt: skip
+
+
+def _far(dataset: xr.Dataset) -> bool:
+    """Whether random weights lie so far above the trained model that one axis would flatten it."""
+    trained = max(float(np.nanmax(dataset[f"{name}_profile"].values)) for name in ("synergy", "redundancy"))
+    return float(np.nanmax(dataset["random_synergy_profile"].values)) > 2.0 * trained
+
+
+def random(dataset: xr.Dataset) -> Panel | None:
+    """Synergy and redundancy with random weights, on an axis of their own where they are far above the trained ones."""
+    if not (has(dataset, "random_synergy_profile") and has(dataset, "synergy_profile") and _far(dataset)):
+        return None
+    depth, traces, notes, means = _depth(dataset), [], [], []
+    for axis, name, colour in (("", "synergy", look.SYNERGY), ("2", "redundancy", look.REDUNDANCY)):
+        low, high = bounds(dataset[f"random_{name}_profile"].values)
+        trained = dataset[f"{name}_profile"].values
+        traces += [band(depth, low, high, look.NULL_BAND, axis=axis)]
+        traces += [line(depth, (low + high) / 2, "random weights", look.NULL, width=1.2, axis=axis)]
+        traces += [line(depth, trained, "trained", colour, width=2.2, axis=axis)]
+        notes += [heading(name.capitalize(), axis), label("trained", depth, trained, colour, axis=axis)]
+        notes += [label("random weights", depth, (low + high) / 2, look.INK_2, axis=axis)]
+        means += [text_number(float(np.nanmean(v))) for v in (dataset[f"random_{name}_profile"].values, trained)]
+    title = (
+        f"On the same text, random weights have {means[0]} nats of synergy and {means[2]} of redundancy; the trained "
+        f"model has {means[1]} and {means[3]}."
+    )
+    figure = layout({"title": "depth", "range": [0, 1]}, {"title": "nats", "rangemode": "tozero"}, columns=2,
+                    annotations=notes, height=360)  # fmt: skip
+    return Panel(
+        "random", title, {"data": traces, "layout": figure},
+        how_to_read="The grey band spans the same architecture with random weights, reading the same text. High "
+        "synergy alone is therefore no sign of training; the shape of the profile may be.",
+        description=f"Two line charts by depth. {title}",
     )  # fmt: skip
 
 
