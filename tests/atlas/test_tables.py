@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from brodmann.atlas import tables
+from brodmann.atlas.store import TABLES
 from brodmann.stats import Finding
 
 UNITS = [f"L{layer}H{head}" for layer in range(3) for head in range(2)]
@@ -99,5 +100,5 @@ def test_pairs_are_the_upper_triangle(
 
 def test_without_results_all_four_files_open(tmp_path: Path, recording: xr.Dataset) -> None:
     tables.write_tables(tmp_path, recording, {})
-    sizes = {name: len(pd.read_parquet(tmp_path / f"{name}.parquet")) for name in tables.NAMES}
+    sizes = {name: len(pd.read_parquet(tmp_path / f"{name}.parquet")) for name in TABLES}
     assert sizes == {"units": 6, "findings": 0, "profile": 0, "pairs": 0}

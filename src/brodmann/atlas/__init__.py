@@ -4,6 +4,7 @@ The atlas knows its analyses only through the registry's lazy strings; nothing h
 needs it.
 """
 
+import time
 from importlib import import_module
 from typing import Any
 
@@ -32,11 +33,24 @@ __all__ = [
 ]
 
 
+# wall seconds of imports that no run has accounted for yet
+_unaccounted = [0.0]
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        start = time.perf_counter()
+        module = import_module(_HOMES[name])
+        _unaccounted[0] += time.perf_counter() - start
+        return getattr(module, name)
     raise AttributeError(f"module 'brodmann.atlas' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def import_seconds() -> float:
+    """Wall seconds that importing this package's parts took since the last call; a run counts them as its own."""
+    seconds, _unaccounted[0] = _unaccounted[0], 0.0
+    return seconds

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import brodmann
+from brodmann.atlas import import_seconds
 from brodmann.atlas.engines import Engine, Tell, missing, stoppable
 from brodmann.atlas.plan import Basis, Plan, build
 from brodmann.atlas.registry import Study
 from brodmann.atlas.source import identity, prompts_address
-from brodmann.atlas.store import Folder, disk_error, remove, store_error, write_text
+from brodmann.atlas.store import TABLES, Folder, disk_error, remove, store_error, write_text
 from brodmann.atlas.work import Stopwatch, Workshop
 from brodmann.errors import BrodmannError, Incomplete, StoreError
 from brodmann.settings import MapSettings, digest, to_dict, to_yaml
-
-TABLES = ("units", "findings", "profile", "pairs")
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Job:
         if plan is not None and not missing(plan, self.folder) and self.is_current(plan):
             return 0
         watch = Stopwatch()
+        watch.add("import", import_seconds())
         worker = Workshop(self.folder, self.model, self.settings, subject, watch)
         try:
             with stoppable():
@@ -171,8 +171,9 @@ class Job:
     def stage_seconds(self, plan: Plan) -> dict[str, float]:
         """Wall seconds by stage, over all runs that led to this plan's results.
 
-        Stages: ``import``, ``load``, ``forward`` (the model at work, its taps included), ``store``, ``random weights``
-        (drawing them), then one per study and part of a study, ``tables``, ``report``.
+        Stages: ``import``, ``conversion`` (of a GGUF file), ``load``, ``plan``, ``forward`` (the model at work, its
+        taps included), ``store``, ``random weights`` (drawing them), then one per study and part of a study, ``tables``,
+        ``report``.
         """
         seconds: dict[str, float] = {}
         for task in plan.tasks:

@@ -96,12 +96,12 @@ def grid(units: PlateUnits) -> dict[str, Any]:
 def found(findings: tuple[Finding, ...]) -> dict[str, Any]:
     """Up to three plain sentences and the count of verdicts.
 
-    They tell the first findings, which studies put in the order of their importance.
+    They tell the first two findings and the last: studies put their main claim first and its rival explanation last.
     """
     counts = {verdict: sum(f.verdict == verdict for f in findings) for verdict in _ORDER}
     told = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     total = f"{len(findings)} {'claim was' if len(findings) == 1 else 'claims were'} tested: {', '.join(told)}."
-    sentences = [_sentence(finding) for finding in findings[:3]]
+    sentences = [_sentence(finding) for finding in (findings if len(findings) <= 3 else (*findings[:2], findings[-1]))]
     if not findings:
         total = "No claim was tested."
         sentences = []

@@ -31,6 +31,7 @@ from brodmann.errors import StoreError
 
 FORMAT = "brodmann atlas 1"
 MANIFEST = "atlas.json"
+TABLES = ("units", "findings", "profile", "pairs")
 # what lies there before the first manifest; a run may have been killed just then
 _BEGUN = {"recordings", "results", "tables", "plans", "done", "log.jsonl", ".lock", ".tmp", "settings.yaml"}
 _REASONS = {

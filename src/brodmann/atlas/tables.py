@@ -20,7 +20,6 @@ import xarray as xr
 
 from brodmann.stats import Finding
 
-NAMES = ("units", "findings", "profile", "pairs")
 _ANATOMY = ("unit", "kind", "stack", "layer", "index", "depth")
 _PAIR = ("unit", "unit_")
 _ROWS_AT_ONCE = 1_000_000

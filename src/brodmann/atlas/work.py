@@ -12,6 +12,7 @@ from typing import Any
 from brodmann.atlas.engines import Tell, Tick
 from brodmann.atlas.plan import SUBJECT, Basis, Plan, Task, shortest, study_seed
 from brodmann.atlas.registry import resolve, studies
+from brodmann.atlas.source import find
 from brodmann.atlas.store import Folder, write_text
 from brodmann.errors import RecordingError
 from brodmann.settings import MapSettings, to_yaml
@@ -32,7 +33,11 @@ class Stopwatch:
         try:
             yield
         finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
+            self.add(name, time.perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds that were measured elsewhere."""
+        self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def take(self) -> dict[str, float]:
         """What was counted since the last time."""
@@ -120,22 +125,32 @@ class Workshop:
             with self._watch.stage("import"):
                 from brodmann import models
             if name == SUBJECT:
-                load = self._settings.load
-                with self._watch.stage("load"):
-                    self._opened[name] = self._given or models.load(
-                        self._model,
-                        revision=load.revision,
-                        device=load.device,
-                        dtype=load.dtype,
-                        trust_remote_code=load.trust_remote_code,
-                        allow_pickle=load.allow_pickle,
-                        seed=self._settings.seed,
-                    )
+                self._opened[name] = self._given or self._open()
             else:
                 subject = self._subject(SUBJECT)
                 with self._watch.stage("random weights"):
                     self._opened[name] = models.randomise(subject, int(name.removeprefix("random:")))
         return self._opened[name]
+
+    def _open(self) -> Any:
+        from brodmann.models import load
+        from brodmann.models.gguf_file import convert
+
+        chosen = self._settings.load
+        files = find(self._model, chosen).files
+        if len(files) == 1 and files[0].suffix.lower() == ".gguf":
+            with self._watch.stage("conversion"):  # once per file and machine; opening it again finds the result
+                convert(files[0])
+        with self._watch.stage("load"):
+            return load(
+                self._model,
+                revision=chosen.revision,
+                device=chosen.device,
+                dtype=chosen.dtype,
+                trust_remote_code=chosen.trust_remote_code,
+                allow_pickle=chosen.allow_pickle,
+                seed=self._settings.seed,
+            )
 
     def _layout(self, name: str) -> Any:
         """The recording's plan for an opened model: batches, tokens, units."""

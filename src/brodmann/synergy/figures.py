@@ -204,12 +204,12 @@ def random(dataset: xr.Dataset) -> Panel | None:
         trained = dataset[f"{name}_profile"].values
         traces += [band(depth, low, high, look.NULL_BAND, axis=axis)]
         traces += [line(depth, (low + high) / 2, "random weights", look.NULL, width=1.2, axis=axis)]
-        traces += [line(depth, trained, "trained", colour, width=2.2, axis=axis)]
-        notes += [heading(name.capitalize(), axis), label("trained", depth, trained, colour, axis=axis)]
+        traces += [line(depth, trained, "this model", colour, width=2.2, axis=axis)]
+        notes += [heading(name.capitalize(), axis), label("this model", depth, trained, colour, axis=axis)]
         notes += [label("random weights", depth, (low + high) / 2, look.INK_2, axis=axis)]
         means += [text_number(float(np.nanmean(v))) for v in (dataset[f"random_{name}_profile"].values, trained)]
     title = (
-        f"On the same text, random weights have {means[0]} nats of synergy and {means[2]} of redundancy; the trained "
+        f"On the same text, random weights have {means[0]} nats of synergy and {means[2]} of redundancy; this "
         f"model has {means[1]} and {means[3]}."
     )
     figure = layout({"title": "depth", "range": [0, 1]}, {"title": "nats", "rangemode": "tozero"}, columns=2,

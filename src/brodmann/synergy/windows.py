@@ -80,19 +80,20 @@ def windows(
     time = series.shape[1]
     if time - tau < 5:
         raise SettingsError(f"series of {time} tokens are too short for lag {tau}: at least {5 + tau} are needed")
-    values = np.asarray(series, dtype=np.float64)
-    finite = np.isfinite(values).all(axis=1, keepdims=True)
-    values = np.where(finite, values, 0.0)
+    values = np.array(series, dtype=np.float64)
+    finite = np.asarray(np.isfinite(values).all(axis=1))
+    values[~finite] = 0.0
     past, future = values[:, :-tau], values[:, tau:]
     scale = np.abs(values).max(axis=1)
     moving = np.minimum(past.std(axis=1), future.std(axis=1)) > 1e-12 * scale
-    flag = np.where(~finite[:, 0], NON_FINITE, np.where(moving, FINE, CONSTANT)).astype(np.int8)
+    flag = np.where(moving, FINE, CONSTANT).astype(np.int8)
+    flag[~finite] = NON_FINITE
     if estimator == "copula":
         past, future = (ndtri(rankdata(w, axis=1) / (w.shape[1] + 1)) for w in (past, future))
     if estimator == "binary":
         before, after = (torch.from_numpy(w > w.mean(axis=1, keepdims=True)).to(device) for w in (past, future))
         return Windows(before, after, flag)
-    usable = finite & np.reshape(moving, (-1, 1))
+    usable = np.reshape(finite & moving, (-1, 1))
     before, after = (torch.from_numpy(np.where(usable, _centre(w, standard), 0.0)).to(device) for w in (past, future))
     return Windows(before, after, flag)
 
