@@ -172,7 +172,7 @@ class Job:
         """Wall seconds by stage, over all runs that led to this plan's results.
 
         Stages: ``import``, ``conversion`` (of a GGUF file), ``load``, ``plan``, ``forward`` (the model at work, its
-        taps included), ``store``, ``random weights`` (drawing them), then one per study and part of a study, ``tables``,
+        taps included), ``store``, ``random weights`` (drawing them), one per study and part of a study, ``tables``,
         ``report``.
         """
         seconds: dict[str, float] = {}
