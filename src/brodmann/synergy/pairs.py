@@ -4,8 +4,9 @@ Nothing is estimated here that `gaussian`, `binary` and `lattice` do not define;
 are computed where, and how much memory that takes.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -101,7 +102,13 @@ def over_prompts(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads) as pool_of_threads:
-            yield from pool_of_threads.map(work, items)
+            waiting: deque[Future[Result]] = deque()
+            for item in items:
+                waiting.append(pool_of_threads.submit(work, item))
+                if len(waiting) > threads:  # results are matrices: no more of them than threads wait to be taken
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
     finally:
         torch.set_num_threads(threads)
 

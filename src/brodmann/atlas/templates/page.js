@@ -92,6 +92,12 @@
     });
   });
 
+  // Paper cannot be unfolded.
+  const folded = () => $$("details:not([open])");
+  let opened = [];
+  addEventListener("beforeprint", () => { opened = folded(); opened.forEach((fold) => { fold.open = true; }); });
+  addEventListener("afterprint", () => opened.forEach((fold) => { fold.open = false; }));
+
   // Theme: as the system, dark, light. Some browsers refuse storage to files.
   const themes = ["", "dark", "light"], button = $("#theme");
   const remember = (value) => { try { if (value === undefined) return localStorage.getItem("brodmann-theme") || ""; localStorage.setItem("brodmann-theme", value); } catch { /* refused */ } return ""; };
