@@ -50,7 +50,7 @@ class RecordSettings:
     """generate: greedy text of the model; read: the given text, teacher-forced. auto: read for encoders."""
     new_tokens: int = 100
     """Tokens generated per prompt: the length of each unit's series."""
-    batch_size: int = 16
+    batch_size: int = 30
     """Prompts that run through the model together. Part of the task's key: it changes the last bits."""
     stop_at_eos: bool = False
     """Let the model stop early. Off: the end-of-sequence token is suppressed and all series are equally long."""

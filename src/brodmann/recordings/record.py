@@ -53,7 +53,7 @@ def record(
     signal: Signal = "z_norm",
     mode: Literal["auto", "generate", "read"] = "auto",
     new_tokens: int = 100,
-    batch_size: int = 16,
+    batch_size: int = 30,
     stop_at_eos: bool = False,
     min_tokens: int = 32,
     template: Template = "auto",
