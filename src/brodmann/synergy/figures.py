@@ -49,7 +49,7 @@ def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
         The recording it was computed from; gives each unit's layer.
     """
     provenance = json.loads(str(dataset.attrs.get("provenance", "{}")))
-    suffix = " (randomly initialised)" if provenance.get("randomly_initialised") else ""
+    suffix = " (randomly initialised)." if provenance.get("randomly_initialised") else "."
     # The study may leave units out (its first layer), so their layers are looked up by name.
     layer = np.asarray(recording["layer"].sel(unit=dataset["unit"].values).values)
     drawn = (
@@ -64,7 +64,9 @@ def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
         network.measure(dataset, "modularity"),
     )
     panels = tuple(
-        Panel(p.name, p.title + suffix, p.figure, p.how_to_read, p.description, p.detail) for p in drawn if p
+        Panel(p.name, p.title.removesuffix(".") + suffix, p.figure, p.how_to_read, p.description, p.detail)
+        for p in drawn
+        if p
     )
     return Chapter(
         name="synergy",
