@@ -156,18 +156,20 @@ def report_(
         webbrowser.open(page.resolve().as_uri())
 
 
-def models_(check: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None) -> None:
+def models_(check: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None, spec: str | None = None) -> None:
     """List the models that ship in packages, or prove that a model is read exactly.
 
     Parameters
     ----------
     check
         Open this model and print its self-test instead.
+    spec
+        With --check: where the units are, for an architecture that is not known (YAML or JSON file).
     """
     from brodmann.console import console, table
 
     if check is not None:
-        _check(check)
+        _check(check, spec)
         return
     from brodmann.models import available, families
 
@@ -187,19 +189,18 @@ def models_(check: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None)
     out.print("  " + ", ".join(families()), markup=False)
 
 
-def _check(model: str) -> None:
+def _check(model: str, spec: str | None) -> None:
     from brodmann.console import console, table
     from brodmann.errors import AnatomyError
     from brodmann.models import load, self_test
 
-    subject = load(model, check=False)
+    subject = load(model, check=False, spec=spec)
     tested = self_test(subject)
     rows = [
-        (row.check, "ok" if row.ok else "FAILED", f"{row.value:.2g}", f"{row.tolerance:.2g}", row.detail)
-        for row in tested.rows
+        (r.check, "ok" if r.ok else "FAILED", f"{r.value:.2g}", f"{r.tolerance:.2g}", r.detail) for r in tested.rows
     ]
     out = console()
-    out.print(f"{subject!r}", markup=False)
+    out.print(repr(subject), markup=False)
     out.print(table(("check", "result", "value", "limit", "detail"), rows, right=(2, 3)))
     if not tested.ok:
         raise AnatomyError(f"{model} cannot be read exactly; see the table above")
@@ -358,15 +359,15 @@ def _with_defaults(command: Any, settings: MapSettings) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    traceback = "--traceback" in words
-    words = [word for word in words if word != "--traceback"]
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = [word for word in given if word != "--traceback"]
+    traceback = words != given
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; what matters is said in errors and caveats
     try:
-        settings = _defaults(words)
+        defaults = _defaults(words)
         tyro.extras.subcommand_cli_from_dict(
-            {name: _with_defaults(command, settings) for name, command in COMMANDS.items()},
+            {name: _with_defaults(command, defaults) for name, command in COMMANDS.items()},
             prog="brodmann",
             description=ABOUT,
             args=words,

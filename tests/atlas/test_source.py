@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from brodmann.atlas.estimate import estimate, matmul_speed, shape_of, unit_count
-from brodmann.atlas.source import PACKAGED, find, identity, prompts_address, read_header
+from brodmann.atlas.source import PACKAGED, file_address, find, identity, read_header
 from brodmann.errors import ModelError
 from brodmann.models.packaged import available
 from brodmann.recordings.prompts import read_prompts
@@ -120,9 +120,9 @@ def test_prompts_are_known_by_content(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one")
     (tmp_path / "b.txt").write_text("one")
     (tmp_path / "c.txt").write_text("two")
-    one, same, other = (prompts_address(str(tmp_path / name)) for name in ("a.txt", "b.txt", "c.txt"))
+    one, same, other = (file_address(str(tmp_path / name)) for name in ("a.txt", "b.txt", "c.txt"))
     assert one == same != other
-    assert prompts_address("cognitive") == "cognitive"
+    assert file_address("cognitive") == "cognitive"
 
 
 def test_unknown_model() -> None:
@@ -133,13 +133,14 @@ def test_unknown_model() -> None:
 def test_estimate_counts_tasks_and_grows_with_the_work() -> None:
     prompts = read_prompts("cognitive")
     usual = estimate("smollm2-135m", MapSettings(), prompts, ("synergy",))
-    assert [line.tasks for line in usual.lines] == [1, 4, 12, 1, 2]
+    batches = -(-60 // RecordSettings().batch_size)
+    assert [line.tasks for line in usual.lines] == [1, batches, 3 * batches, 1, 2]
     assert usual.units == 270
     # at least the weights in float32, at most a few times that
     assert 4 * 134_515_008 < usual.memory < 6e9
     small = MapSettings(record=RecordSettings(new_tokens=10), synergy=SynergySettings(null_models=0, surrogates=0))
     less = estimate("smollm2-135m", small, prompts, ("synergy",))
-    assert [line.tasks for line in less.lines] == [1, 4, 1, 2]
+    assert [line.tasks for line in less.lines] == [1, batches, 1, 2]
     assert less.lines[1].seconds < usual.lines[1].seconds / 2
     assert "134.5 M weights" in usual.method
     assert "without reading a weight" in usual.method

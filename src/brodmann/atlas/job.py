@@ -11,7 +11,7 @@ from brodmann.atlas import import_seconds
 from brodmann.atlas.engines import Engine, Tell, missing, stoppable
 from brodmann.atlas.plan import Basis, Plan, build
 from brodmann.atlas.registry import Study
-from brodmann.atlas.source import identity, prompts_address
+from brodmann.atlas.source import file_address, identity
 from brodmann.atlas.store import TABLES, Folder, disk_error, remove, store_error, write_text
 from brodmann.atlas.work import Stopwatch, Workshop
 from brodmann.errors import BrodmannError, Incomplete, StoreError
@@ -80,11 +80,11 @@ class Job:
     def fingerprint(self) -> str:
         """Address of everything that decides what the recording will be, without opening the model."""
         settings = to_dict(self.settings)
-        own = [
-            settings["load"],
-            {**settings["record"], "prompts": prompts_address(self.settings.record.prompts)},
-            settings["seed"],
-        ]
+        load, record = settings["load"], settings["record"]
+        if load["spec"] is not None:
+            load["spec"] = file_address(load["spec"])
+        record["prompts"] = file_address(record["prompts"])
+        own = [load, record, settings["seed"]]
         return digest([identity(self.model, self.settings.load), own, brodmann.__version__])
 
     def known_plan(self) -> Plan | None:

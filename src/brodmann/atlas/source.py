@@ -88,12 +88,12 @@ def identity(model: str, load: LoadSettings) -> list[Any]:
     return [model, source.kind, stamps]
 
 
-def prompts_address(prompts: str) -> str:
-    """Content address of a prompt file's bytes, or the name of a built-in set (the version of brodmann fixes it)."""
+def file_address(name: str) -> str:
+    """Content address of a file's bytes; a name that is no file (a built-in prompt set) stands for itself."""
     try:
-        return hashlib.sha256(Path(prompts).read_bytes()).hexdigest()
+        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
     except OSError:
-        return prompts
+        return name
 
 
 def read_header(source: Source) -> Header | None:

@@ -150,6 +150,7 @@ class Workshop:
                 trust_remote_code=chosen.trust_remote_code,
                 allow_pickle=chosen.allow_pickle,
                 seed=self._settings.seed,
+                spec=chosen.spec,
             )
 
     def _layout(self, name: str) -> Any:
