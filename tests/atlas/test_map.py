@@ -134,8 +134,11 @@ def test_other_study_settings_reuse_the_recordings(atlas: Atlas, settings: MapSe
         assert (atlas.path / new).exists()
     finally:
         # back: the earlier result is found again, only the page is made anew
-        assert "The synergistic core" not in again(atlas, settings)
+        page = atlas.report.read_text(encoding="utf-8")
+        assert again(atlas, settings) == ["tables", "report"]
     assert atlas.manifest["results"]["synergy"] == old
+    assert atlas.report.read_text(encoding="utf-8") != page
+    assert again(atlas, settings) == []
 
 
 def test_wall_time_is_divided_into_stages(atlas: Atlas) -> None:

@@ -208,6 +208,11 @@ class Folder:
         """Drop a completion marker."""
         write_text(self.marker(key), json.dumps(facts, indent=1, sort_keys=True) + "\n")
 
+    def forget(self, kind: str) -> None:
+        """Remove the markers of a kind of task whose outputs overwrite each other (tables, report)."""
+        for path in (self.root / "done").glob(f"{kind}-*.json"):
+            path.unlink(missing_ok=True)
+
     def facts(self, key: str) -> dict[str, Any] | None:
         """What a finished task noted (its wall times), or None while it is not finished."""
         try:

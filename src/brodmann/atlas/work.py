@@ -118,6 +118,8 @@ class Workshop:
             return self._record(task, tell)
         if task.kind == "study":
             return self._study(task, tell)
+        # There is one set of tables and one page: what other settings left there is about to be replaced.
+        self._folder.forget(task.kind)
         return self._tables() if task.kind == "tables" else self._report()
 
     def _subject(self, name: str) -> Any:
@@ -247,19 +249,20 @@ class Workshop:
         return [load(self._folder.root / self._plan.recording_path(key)) for key in keys]
 
     def _results(self) -> Mapping[str, Any]:
+        """All current results, those of studies that this command did not ask for included."""
         import xarray as xr
 
-        assert self._plan is not None
-        plan = self._plan
+        paths = self._folder.read_manifest()["results"]
         return {
-            name: xr.open_zarr(self._folder.root / plan.result_path(name), consolidated=False, chunks=None).load()
-            for name in plan.results
+            name: xr.open_zarr(self._folder.root / path, consolidated=False, chunks=None).load()
+            for name, path in paths.items()
         }
 
     def _tables(self) -> dict[str, Any]:
         from brodmann.atlas.tables import write_tables
 
         watch = Stopwatch()
+        self._write_manifest()
         with watch.stage("tables"), self._folder.writing("tables") as path:
             path.mkdir()
             write_tables(path, self._recording(), self._results())
