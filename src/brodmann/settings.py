@@ -78,11 +78,11 @@ class SynergySettings:
     """Share of units that make up the core."""
     bootstraps: int = 2000
     """Bootstrap samples over prompts."""
-    surrogates: int = 20
-    """Draws of each surrogate null (circular shift, prompt mismatch)."""
+    surrogates: int = 10
+    """Surrogates of each prompt and kind (circular shift, prompt mismatch)."""
     null_models: int = 3
     """Randomly initialised models of the same config that serve as null; 0 leaves them out."""
-    graph_nulls: int = 30
+    graph_nulls: int = 25
     """Null graphs per network and kind."""
     drop_first_layer: bool = False
     """Leave layer 0 out of the profile."""

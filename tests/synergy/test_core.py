@@ -23,6 +23,7 @@ from brodmann.synergy.core import (
     mid_minus_ends,
     mid_minus_higher_end,
     node_means,
+    node_means_of_upper,
     profile_of_weights,
     rank,
     rank_nodes,
@@ -271,3 +272,11 @@ def test_balance_rank_correlates_with_its_parts(rng):
     found = balance(synergy, redundancy)[pairs]
     assert scipy_stats.spearmanr(found, (synergy / redundancy)[pairs]).statistic == pytest.approx(1.0)
     assert (np.abs(found) < 1).all()
+
+
+def test_node_means_from_one_triangle(rng):
+    upper = np.triu(rng.random((2, 7, 7)), 1)
+    whole = upper + upper.swapaxes(1, 2)
+    assert np.abs(node_means_of_upper(upper) - node_means(whole)).max() < 1e-15
+    upper[0, 1, 4] = whole[0, 1, 4] = whole[0, 4, 1] = np.nan
+    assert np.abs(node_means_of_upper(upper) - node_means(whole)).max() < 1e-15

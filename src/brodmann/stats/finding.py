@@ -105,8 +105,19 @@ class Finding:
         inside = (
             f"{100 * self.level:g} % interval {self.interval[0]:.3g} to {self.interval[1]:.3g}, n = {self.n} {people}"
         )
-        against = "no null model" if self.p is None else f"p = {self.p:.2g} against {self.null}"
+        against = "no null model" if self.p is None else f"{p_text(self.p)} against {self.null}"
         return f"{self.verdict.capitalize()}: {claim}. Estimate {self.estimate:.3g}{units} ({inside}); {against}."
+
+
+def p_text(p: float) -> str:
+    """Write a p value as the page does.
+
+    Examples
+    --------
+    >>> p_text(0.0123), p_text(3e-45)
+    ('p = 0.012', 'p < 0.001')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def read_findings(source: Any) -> tuple[Finding, ...]:
@@ -277,7 +288,7 @@ def conclude(
     if n < FEW:
         noted.append(f"only {n} {unit_of_inference}{'' if n == 1 else 's'}: the interval is likely too narrow")
     judgement = judge(estimate, interval, found, direction=direction, margin=margin, reference=reference, alpha=alpha)
-    words = found if len(found) < 2 else {f"{null} (p = {p:.2g})": p for null, p in found.items()}
+    words = found if len(found) < 2 else {f"{null} ({p_text(p)})": p for null, p in found.items()}
     return Finding(
         name=name, claim=claim, estimate=float(estimate), interval=(float(interval[0]), float(interval[1])),
         level=level, units=units, null=" and ".join(words), null_samples=_thinned(draws.get(judgement.hardest)),
@@ -309,9 +320,9 @@ def correct(findings: Sequence[Finding], method: Literal["holm", "bh", "by"] = "
             old.estimate, old.interval, {old.null: p}, direction=old.direction, margin=old.margin,
             reference=old.reference, alpha=round(1.0 - old.level, 12),
         ).verdict  # fmt: skip
-        note = f"p = {p:.2g} after correction for {len(tested)} findings ({method})"
+        note = f"{p_text(p)} after correction for {len(tested)} findings ({method.capitalize()})"
         if old.verdict == "supported" and verdict != "supported":
-            note += f"; alone it was {old.p:.2g} and supported the claim"
+            note += f"; alone it was {p_text(old.p or 0.0)} and supported the claim"
         result[index] = dataclasses.replace(old, p=p, verdict=verdict, caveats=(*old.caveats, note))
     return tuple(result)
 

@@ -43,6 +43,14 @@ def node_means(pairs: Float[np.ndarray, "*batch unit unit_"]) -> Float[np.ndarra
     return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
 
 
+def node_means_of_upper(pairs: Float[np.ndarray, "*batch unit unit_"]) -> Float[np.ndarray, "*batch unit"]:
+    """`node_means` of symmetric pairs of which only the part above the diagonal is filled (the rest is 0)."""
+    if np.isnan(pairs).any():
+        upper = np.triu(pairs, 1)
+        return node_means(upper + np.swapaxes(upper, -1, -2))
+    return np.asarray((pairs.sum(axis=-1) + pairs.sum(axis=-2)) / (pairs.shape[-1] - 1))
+
+
 def rank_nodes(
     node_synergy: Float[np.ndarray, "*batch unit"],
     node_redundancy: Float[np.ndarray, "*batch unit"],

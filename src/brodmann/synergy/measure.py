@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from brodmann.errors import RecordingError
 from brodmann.settings import SynergySettings
-from brodmann.synergy.core import node_means
+from brodmann.synergy.core import node_means, node_means_of_upper
 from brodmann.synergy.lattice import ATOMS
 from brodmann.synergy.pairs import over_prompts, pair_atoms
 from brodmann.synergy.surrogates import NodeMeans, artefact, autocorrelation, lagged_information
@@ -148,12 +148,13 @@ def measure_nodes(recording: xr.Dataset, settings: SynergySettings) -> NodeMeans
     """Node synergy and redundancy of each prompt only: what a control recording is compared by."""
     synergy, redundancy = [], []
 
-    def two(part: Windows) -> Float[np.ndarray, "two unit unit"]:
-        return pair_atoms(part, redundancy=settings.redundancy, names=("sts", "rtr")).values
+    def nodes(part: Windows) -> Float[np.ndarray, "two unit"]:
+        found = pair_atoms(part, redundancy=settings.redundancy, names=("sts", "rtr"), both=False)
+        return node_means_of_upper(found.values)
 
-    for persistent, double in over_prompts(two, prompt_windows(recording, settings)):
-        synergy.append(node_means(persistent))
-        redundancy.append(node_means(double))
+    for persistent, double in over_prompts(nodes, prompt_windows(recording, settings)):
+        synergy.append(persistent)
+        redundancy.append(double)
     return NodeMeans(np.stack(synergy), np.stack(redundancy))
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from brodmann.errors import RecordingError
 from brodmann.stats import derangement
-from brodmann.synergy.core import node_means
+from brodmann.synergy.core import node_means_of_upper
 from brodmann.synergy.pairs import over_prompts, pair_atoms
 from brodmann.synergy.windows import Windows
 
@@ -80,10 +80,13 @@ def null_node_means(
             _uncoupled(part, None if partner is None else parts[partner[p]], rng) for p, part in enumerate(parts)
         ]
         found = over_prompts(
-            lambda pair: pair_atoms(*pair, redundancy=redundancy, names=("sts", "rtr")).values, pairings
+            lambda pair: node_means_of_upper(
+                pair_atoms(*pair, redundancy=redundancy, names=("sts", "rtr"), both=False).values
+            ),
+            pairings,
         )
         for prompt, (persistent, double) in enumerate(found):
-            synergy[draw, prompt], shared[draw, prompt] = node_means(persistent), node_means(double)
+            synergy[draw, prompt], shared[draw, prompt] = persistent, double
         if progress is not None:
             progress()
     return NodeMeans(synergy, shared)
