@@ -232,13 +232,7 @@ def studies_() -> None:
     from brodmann.atlas.registry import studies
     from brodmann.console import console, table
 
-    rows = []
-    for name, study in studies().items():
-        needs = study.needs
-        what = (
-            f"{needs.layers} layers, {needs.units} units, {needs.prompts} prompts, {needs.pairs_of_tokens} tokens + lag"
-        )
-        rows.append((name, study.title, what))
+    rows = [(name, study.title, study.needs.words) for name, study in studies().items()]
     console().print(table(("study", "question", "needs at least"), rows))
 
 

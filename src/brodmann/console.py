@@ -90,8 +90,9 @@ def findings(found: Sequence[Any]) -> Table:
         measured = f"{number(finding.estimate)} [{number(low)}, {number(high)}] {finding.units}".strip()
         chance = "" if finding.p is None else f", p {'<' if finding.p < 0.001 else '='} {max(finding.p, 0.001):.3g}"
         told = Text(f"{finding.claim}\n", style="bold")
-        told.append(f"{measured}; n = {finding.n} ({finding.unit_of_inference}s){chance}\n", style="not bold")
-        told.append(f"null: {finding.null}", style="not bold dim")
+        told.append(f"{measured}; n = {finding.n} ({finding.unit_of_inference}s){chance}", style="not bold")
+        if finding.null:
+            told.append(f"\nnull: {finding.null}", style="not bold dim")
         made.add_row(verdict, told)
     return made
 

@@ -32,6 +32,12 @@ class Needs:
     controls: bool = False
     """Whether it wants recordings of randomly initialised models of the same config."""
 
+    @property
+    def words(self) -> str:
+        """All of it in words."""
+        tokens = f"{self.pairs_of_tokens} tokens more than the lag"
+        return f"{self.layers} layers, {self.units} units, {self.prompts} prompts, {tokens}"
+
 
 @dataclass(frozen=True)
 class Study:
