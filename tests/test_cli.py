@@ -194,7 +194,7 @@ def test_one_atlas_from_map_to_cite(capsys: pytest.CaptureFixture[str], tmp_path
     texts = ["Alice was beginning to get", "The Queen said to the", "There was a little", "She went on and on"]
     (tmp_path / "p.json").write_text(json.dumps(texts))
     given = (
-        "--prompts p.json --new-tokens 12 --batch-size 4 --null-models 1 --bootstraps 50 --surrogates 2 --graph-nulls 2"
+        "--prompts p.json --new-tokens 12 --batch-size 4 --null-models 2 --bootstraps 50 --surrogates 2 --graph-nulls 2"
     )
     text = said(["map", "glass-en", "--out", "a", *given.split()], capsys)
     lines = text.splitlines()
