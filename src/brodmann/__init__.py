@@ -8,23 +8,37 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_FUNCTIONS = {
-    "load": "brodmann.models",
-    "record": "brodmann.recordings",
-    "replay": "brodmann.recordings",
-    "map": "brodmann.atlas",
-    "open_atlas": "brodmann.atlas",
-    "Finding": "brodmann.stats",
+_HOMES = {
+    "load": "models",
+    "record": "recordings",
+    "replay": "recordings",
+    "map": "atlas",
+    "open_atlas": "atlas",
+    "Finding": "stats",
 }
-_ROOMS = ("atlas", "errors", "models", "recordings", "settings", "stats", "synergy")
 
-__all__ = ["__version__", *_FUNCTIONS, *_ROOMS]
+__all__ = [
+    "Finding",
+    "__version__",
+    "atlas",
+    "errors",
+    "load",
+    "map",
+    "models",
+    "open_atlas",
+    "record",
+    "recordings",
+    "replay",
+    "settings",
+    "stats",
+    "synergy",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FUNCTIONS:
-        return getattr(import_module(_FUNCTIONS[name]), name)
-    if name in _ROOMS:
+    if name in _HOMES:
+        return getattr(import_module(f"brodmann.{_HOMES[name]}"), name)
+    if name in __all__:
         return import_module(f"brodmann.{name}")
     raise AttributeError(f"module 'brodmann' has no attribute '{name}'")
 

@@ -10,9 +10,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from brodmann.atlas.estimate import estimate, matmul_speed, shape_of, unit_count
-from brodmann.atlas.source import PACKAGED, file_address, find, identity, read_header
+from brodmann.atlas.source import file_address, find, identity, read_header
 from brodmann.errors import ModelError
-from brodmann.models.packaged import available
 from brodmann.recordings.prompts import read_prompts
 from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings
 
@@ -93,11 +92,6 @@ def test_damaged_safetensors_headers_do_no_harm(model: Path, damage: bytes) -> N
     header = read_header(find(str(model), LOAD))
     assert header is not None
     assert header.parameters is None
-
-
-def test_packaged_models_are_those_of_the_models_room() -> None:
-    assert {model.name for model in available()} == set(PACKAGED)
-    assert {model.name: model.package for model in available()} == {k: v[0] for k, v in PACKAGED.items()}
 
 
 @pytest.mark.parametrize(

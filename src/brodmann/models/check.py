@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from brodmann.errors import AnatomyError
 from brodmann.models.anatomy import Site, submodule
-from brodmann.models.lesion import lesion
+from brodmann.models.silence import lesion
 from brodmann.models.subject import Subject
 from brodmann.models.taps import first_tensor, head_slices, listen
 

@@ -27,8 +27,9 @@ from brodmann.models.cache import file_sha256, weights_sha256
 from brodmann.models.check import self_test
 from brodmann.models.folder import check_folder
 from brodmann.models.gguf_file import convert
+from brodmann.models.glass import open_glass
 from brodmann.models.hub import absent, hub_reachable, snapshot_folder
-from brodmann.models.packaged import PACKAGED, open_glass
+from brodmann.models.packaged import PACKAGED
 from brodmann.models.quiet import check_device, one_line, quiet
 from brodmann.models.subject import Provenance, Subject
 from brodmann.models.tokenizers_built import byte_tokenizer

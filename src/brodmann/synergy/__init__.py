@@ -4,28 +4,8 @@
 `surrogates` hold the mathematics (arrays in, arrays out); `figures` draws what a study found.
 """
 
-from importlib import import_module
-from typing import Any
+# Imported at once: a lazy name would become the module `study` as soon as somebody imports that.
+from brodmann.synergy import core, figures, graphs, phiid, surrogates
+from brodmann.synergy.study import study
 
-__all__ = [
-    "binary",
-    "core",
-    "figures",
-    "fused",
-    "gaussian",
-    "graphs",
-    "lattice",
-    "pairs",
-    "phiid",
-    "study",
-    "surrogates",
-    "windows",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "study":
-        return import_module("brodmann.synergy.study").study
-    if name in __all__:
-        return import_module(f"brodmann.synergy.{name}")
-    raise AttributeError(f"module 'brodmann.synergy' has no attribute '{name}'")
+__all__ = ["core", "figures", "graphs", "phiid", "study", "surrogates"]
