@@ -3,11 +3,14 @@
 import os
 from pathlib import Path
 
+# Each of the test workers, and every process a test starts, computes on one thread: threads that outnumber the cores
+# wait for each other. Set before numpy and torch load.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 PACKAGE = Path(__file__).parents[1] / "src" / "brodmann"
 # The compiled kernels stay out: numba cannot compile a function wrapped in a type check. Naming a package would take

@@ -117,7 +117,12 @@ class Folder:
         StoreError
             Says what is in the way; nothing is written.
         """
-        if not self.root.exists():
+        try:
+            there = self.root.exists()
+        except PermissionError:
+            words = "no permission in a folder above it; choose another --out"
+            raise StoreError(f"cannot write to {self.root}: {words}") from None
+        if not there:
             parent = next(p for p in self.root.absolute().parents if p.exists())
             if not parent.is_dir():
                 raise StoreError(f"cannot write to {self.root}: {parent} is a file, not a folder; choose another --out")

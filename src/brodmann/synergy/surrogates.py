@@ -146,8 +146,8 @@ def artefact(memory: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
 
     Examples
     --------
-    >>> artefact(np.array([0.1, 0.3, 0.2])).tolist()
-    [0.2, 0.30000000000000004, 0.30000000000000004]
+    >>> artefact(np.array([0.1, 0.3, 0.2])).round(12).tolist()
+    [0.2, 0.3, 0.3]
     """
     order = np.argsort(memory)
     smaller_sum = np.cumsum(memory[order]) - memory[order]
