@@ -70,8 +70,6 @@ class SynergySettings:
     """How information is estimated."""
     redundancy: Literal["mmi", "ccs", "i_min"] = "mmi"
     """Redundancy function of the decomposition."""
-    pooling: Literal["per_prompt", "pooled"] = "per_prompt"
-    """per_prompt: decompose each prompt, then average; pooled: average the covariances, then decompose."""
     rank: Literal["rank_of_difference", "difference_of_ranks"] = "rank_of_difference"
     """Which definition of the synergy-redundancy rank defines the core; both are always reported."""
     core_fraction: float = 0.25

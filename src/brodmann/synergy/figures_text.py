@@ -52,14 +52,13 @@ def readings(dataset: xr.Dataset, recording: xr.Dataset) -> tuple[str, ...]:
     chosen = settings(dataset)
     recorded = json.loads(str(recording.attrs.get("settings", "{}")))
     estimator = f"{chosen.get('estimator', 'gaussian')}, redundancy {chosen.get('redundancy', 'mmi')}"
-    pooling = "pooled" if chosen.get("pooling") == "pooled" else "decomposed one by one, then averaged"
     rank = str(chosen.get("rank", "rank_of_difference")).replace("_", " ")
     public = (
         "The paper's text and Luppi et al. subtract two ranks, the first author's public code ranks the difference."
     )
     read = [
         f"Estimator: {estimator}, lag {chosen.get('tau', 1)}. Urbina-Rodriguez et al. do not state theirs.",
-        f"Prompts: {pooling}. The paper leaves the order of averaging open.",
+        "Prompts: decomposed one by one, then averaged. The paper leaves the order open.",
         f"Rank: the core is cut by {rank}; the other definition is shown beside it. {public}",
     ]
     if str(recording.attrs.get("mode")) == "generate" and not recorded.get("stop_at_eos", False):
