@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 import brodmann as bd
 from brodmann.atlas.atlas import Atlas, default_out, override
 from brodmann.atlas.engines import Tick
 from brodmann.errors import SettingsError, StoreError
+from brodmann.models.rules import RULES
 from brodmann.settings import MapSettings, RecordSettings, SynergySettings, from_yaml
 
 TEXTS = ["Alice was beginning to get very tired", "The Queen said to the", "There was a little", "She went on and on"]
@@ -210,3 +212,47 @@ def test_short_names_of_settings() -> None:
 )
 def test_default_folder(model: str, folder: str) -> None:
     assert default_out(model) == Path(folder)
+
+
+def test_a_mended_spec_or_rule_is_recorded_anew(
+    tmp_path: Path, settings: MapSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("neurons: mlp.up_proj\n")
+    wanted = override(settings, {"signal": "neuron", "new_tokens": 3, "spec": str(spec)})
+
+    def made(settings: MapSettings) -> Atlas:
+        return bd.map("random:llama", out=tmp_path / "a", settings=settings, studies=[], page=False)
+
+    before = made(wanted)
+    path, values = before.manifest["recording"], before.recording["activity"].to_numpy()
+    spec.write_text("neurons: self_attn.q_proj\n")
+    after = made(wanted)
+    assert list(after.recording["unit"].to_numpy())[:2] == ["L0N0", "L0N1"]
+    assert after.manifest["recording"] != path
+    assert np.abs(after.recording["activity"].to_numpy() - values).max() > 0.1
+    # the same with the table of rules itself, which finds again what the first spec read
+    plain = override(wanted, {"spec": None})
+    usual = made(plain).manifest["recording"]
+    rule = RULES["llama"]
+    mended = dataclasses.replace(rule, stacks=(dataclasses.replace(rule.stacks[0], neurons="mlp.up_proj"),))
+    monkeypatch.setitem(RULES, "llama", mended)
+    assert usual != path
+    assert made(plain).manifest["recording"] == path
+
+
+def test_a_subject_changed_by_hand_is_not_taken_for_its_name(tmp_path: Path, settings: MapSettings) -> None:
+    subject = bd.load("random:llama")
+    wanted = override(settings, {"new_tokens": 3})
+
+    def made(model: Any) -> str:
+        atlas = bd.map(model, out=tmp_path / "a", settings=wanted, studies=[], page=False)
+        return str(atlas.manifest["recording"])
+
+    named = made("random:llama")
+    assert made(subject) == named
+    with torch.no_grad():
+        subject.model.model.layers[0].self_attn.o_proj.weight.mul_(2)
+    changed = made(subject)
+    assert changed != named
+    assert made("random:llama") == named

@@ -256,3 +256,18 @@ def test_plans_sort_by_length_and_know_their_size(glass: Subject, written):
     assert [(t.start, t.stop) for t in plan.tasks] == [(0, 30), (30, 60)]
     assert plan.stored_bytes == 60 * 30 * 16 * 4
     assert (plan.mode, plan_replay(glass, written).mode) == ("generate", "replay")
+
+
+def test_a_mended_rule_makes_another_recording(texts: list[str]):
+    # the same unit names and shapes, read elsewhere: 32 inputs of two other linear maps
+    settings = RecordSettings(new_tokens=3, signal="neuron")
+    plans = {}
+    for neurons in ("mlp.up_proj", "self_attn.q_proj"):
+        subject = bd.load("random:llama", spec={"neurons": neurons})
+        plans[neurons] = plan_recording(subject, as_prompts(texts), settings)
+        assert plan_recording(subject, as_prompts(texts), settings).key == plans[neurons].key
+    one, other = plans.values()
+    assert one.units.equals(other.units)
+    assert len(one.units) == 128
+    assert one.key != other.key
+    assert not {task.key for task in one.tasks} & {task.key for task in other.tasks}

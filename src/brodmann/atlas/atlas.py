@@ -16,7 +16,7 @@ from brodmann.atlas.job import Job
 from brodmann.atlas.plan import check_lengths, check_ranges, choose
 from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError, StoreError
-from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings
+from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, digest
 from brodmann.stats import Finding
 
 _SECTIONS: dict[str, type[Any]] = {"load": LoadSettings, "record": RecordSettings, "synergy": SynergySettings}
@@ -157,9 +157,16 @@ def map(  # noqa: A001
     name = model if isinstance(model, str) else str(model.name)
     folder = Folder(Path(out) if out is not None else default_out(name))
     folder.refuse_foreign()
-    job = Job(name, wanted, chosen, page, folder)
+    job = Job(name, wanted, chosen, page, folder, "" if isinstance(model, str) else _address(model))
     job.do(None if isinstance(model, str) else model, engine or LocalEngine(), tell)
     return Atlas(folder.root)
+
+
+def _address(subject: Any) -> str:
+    """What an opened subject is: its name does not tell changed weights or another spec."""
+    from brodmann.recordings.plan import fingerprint
+
+    return digest([fingerprint(subject), [dataclasses.astuple(site) for site in subject.anatomy.sites]])
 
 
 def _open(path: Path) -> xr.Dataset:

@@ -15,6 +15,7 @@ from brodmann.atlas.source import file_address, identity
 from brodmann.atlas.store import TABLES, Folder, disk_error, remove, store_error, write_text
 from brodmann.atlas.work import Stopwatch, Workshop
 from brodmann.errors import BrodmannError, Incomplete, StoreError
+from brodmann.models.rules import RULES
 from brodmann.settings import MapSettings, digest, to_dict, to_yaml
 
 
@@ -27,6 +28,8 @@ class Job:
     chosen: tuple[Study, ...]
     page: bool
     folder: Folder
+    address: str = ""
+    """What a model that the caller opened is; empty where it is opened by its name."""
 
     def do(self, subject: Any, engine: Engine, tell: Tell | None) -> int:
         """Run what is missing and give the number of tasks that were run; with none missing, open no model.
@@ -84,8 +87,9 @@ class Job:
         if load["spec"] is not None:
             load["spec"] = file_address(load["spec"])
         record["prompts"] = file_address(record["prompts"])
-        own = [load, record, settings["seed"]]
-        return digest([identity(self.model, self.settings.load), own, brodmann.__version__])
+        own = [load, record, settings["seed"], self.address]
+        rules = {name: to_dict(rule) for name, rule in RULES.items()}
+        return digest([identity(self.model, self.settings.load), own, rules, brodmann.__version__])
 
     def known_plan(self) -> Plan | None:
         """The plan, if an earlier run noted what this model and these settings stand for."""

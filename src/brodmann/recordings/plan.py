@@ -89,8 +89,8 @@ def plan_recording(subject: Subject, prompts: PromptSet, settings: RecordSetting
     Returns
     -------
     RecordingPlan
-        Its key is the content address of weights, token ids, settings and the versions that matter, so the same key
-        means the same numbers.
+        Its key is the content address of weights, token ids, settings, the modules that are read and the versions that
+        matter, so the same key means the same numbers.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def plan_recording(subject: Subject, prompts: PromptSet, settings: RecordSetting
     stack = "encoder" if mode == "read" and subject.is_encoder_decoder else None
     return _plan(
         subject, settings, prompts.name, prompts.hash, passages,
-        units=subject.anatomy.units(settings.signal, stack), steps=steps,
+        stack=stack, steps=steps,
     )  # fmt: skip
 
 
@@ -147,8 +147,8 @@ def plan_replay(
     stack = "encoder" if settings.mode == "read" and subject.is_encoder_decoder else None
     return _plan(
         subject, settings, settings.prompts, str(recording.attrs["prompts_hash"]), tuple(passages),
-        units=subject.anatomy.units(settings.signal, stack), steps=recording.sizes["token"],
-        given=tuple(given), replay_of=str(recording.attrs["recording_key"]),
+        stack=stack, steps=recording.sizes["token"], given=tuple(given),
+        replay_of=str(recording.attrs["recording_key"]),
     )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def _plan(
     prompts_hash: str,
     passages: tuple[Passage, ...],
     *,
-    units: pd.DataFrame,
+    stack: str | None,
     steps: int,
     given: tuple[tuple[int, ...], ...] | None = None,
     replay_of: str | None = None,
@@ -168,6 +168,8 @@ def _plan(
     place = tuple(sorted(range(len(passages)), key=lambda n: (-lengths[n], n)))
     passages = tuple(passages[n] for n in place)
     given = None if given is None else tuple(given[n] for n in place)
+    sites = subject.anatomy.select(settings.signal, stack)
+    units = subject.anatomy.units(settings.signal, stack)
     key = digest(
         {
             "format": FORMAT,
@@ -180,6 +182,8 @@ def _plan(
             "rows": [[p.prompt.id, p.prompt.category, p.prompt.text, p.ids] for p in passages],
             "given": given,
             "units": [str(unit) for unit in units["unit"]],
+            # units keep their names when a mended rule or spec reads them elsewhere
+            "sites": [[site.module, site.count, site.width, site.shared] for site in sites],
         }
     )
     tasks = []
