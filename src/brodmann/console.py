@@ -88,7 +88,9 @@ def findings(found: Sequence[Any]) -> Table:
         verdict = Text(f"{_MARKS[finding.verdict]} {finding.verdict}", style=_STYLES[finding.verdict])
         low, high = finding.interval
         measured = f"{number(finding.estimate)} [{number(low)}, {number(high)}] {finding.units}".strip()
-        chance = "" if finding.p is None else f", p {'<' if finding.p < 0.001 else '='} {max(finding.p, 0.001):.3g}"
+        # p is evidence for the claim against its nulls; beside another verdict it would read as evidence for that.
+        shown = finding.verdict == "supported" and finding.p is not None
+        chance = f", p {'<' if finding.p < 0.001 else '='} {max(finding.p, 0.001):.3g}" if shown else ""
         told = Text(f"{finding.claim}\n", style="bold")
         told.append(f"{measured}; n = {finding.n} ({finding.unit_of_inference}s){chance}", style="not bold")
         if finding.null:

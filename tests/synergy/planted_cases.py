@@ -53,3 +53,11 @@ def coupled(
         state[:, t] = coupling * state[:, t - 1].sum(axis=1, keepdims=True) + shared[:, t]
     out[:, :, middle] = state[:, :, np.arange(middle.size) % 2] + 0.25 * out[:, :, middle]
     return recording(5 + out[:, 50:])
+
+
+def with_drift(plain: xr.Dataset, amplitude: float) -> xr.Dataset:
+    """Add to the middle layers a slow drift over position that all prompts share."""
+    drift = amplitude * np.sin(np.linspace(0, np.pi, plain.sizes["token"]))
+    middle = np.repeat(_hump(LAYERS), HEADS)
+    moved = plain["activity"].values + drift[None, :, None] * middle
+    return recording(moved)

@@ -12,6 +12,7 @@ from brodmann.errors import RecordingError
 from brodmann.settings import SynergySettings
 from brodmann.stats import Finding
 from brodmann.synergy import core
+from brodmann.synergy.claims_networks import threshold
 from brodmann.synergy.measure import leave_group_out, measure
 from brodmann.synergy.phiid import decompose
 from brodmann.synergy.study import study
@@ -56,6 +57,54 @@ def test_planted_synergy_is_found_beyond_memory(rng, redundancy):
     assert result.core.values.sum() == 12
     assert middle.values[result.core.values].all()
     assert result.core_probability.values[~middle].max() == 0
+
+
+def test_memory_alone_decides_nothing_about_networks(rng):
+    """Independent units whose memories differ make structured networks: no claim about wiring may come of them."""
+    result = study(planted.memory_only(rng), settings=dataclasses.replace(QUICK, surrogates=8))
+    verdicts = _verdicts(result)
+    assert verdicts["efficiency"] == "inconclusive"
+    assert verdicts["modularity"] == "inconclusive"
+
+
+def test_what_memory_gives_decides_the_threshold():
+    assert threshold(0.5, (0.4, 0.6), (0.1, 0.3)) == 0.3
+    assert threshold(0.5, (0.4, 0.6), (-0.1, -0.3)) == 0.0
+    assert threshold(-0.5, (-0.6, -0.4), (-0.1, 0.3)) == -0.1
+    assert threshold(0.2, (0.05, 0.4), (0.1, 0.3)) == 0.2
+    assert threshold(-0.2, (-0.3, -0.1), (-0.4, -0.1)) == -0.2
+
+
+def test_coupled_synergy_under_a_shared_drift_is_not_explained_away(rng):
+    """Circular shifts break a drift that prompts share, mismatched prompts keep it: no verdict where they disagree."""
+    drifting = planted.with_drift(planted.coupled(rng), amplitude=4.0)
+    finding = _finding(study(drifting, settings=QUICK), "beyond_memory")
+    assert finding.verdict == "inconclusive"
+    assert finding.interval[0] < 0 < finding.interval[1]
+
+
+def test_shared_signals_push_synergy_below_memory_and_the_finding_says_so(rng):
+    """One slow source in all middle units: coupling without synergy."""
+    noise = rng.standard_normal((24, 150, 48))
+    source = np.zeros((24, 150))
+    for t in range(1, 150):
+        source[:, t] = 0.7 * source[:, t - 1] + rng.standard_normal(24)
+    middle = np.repeat(np.isin(np.arange(12), (4, 5, 6, 7)), 4)
+    finding = _finding(
+        study(planted.recording((noise + source[..., None] * middle)[:, 50:]), settings=QUICK), "beyond_memory"
+    )
+    assert finding.verdict == "contradicted"
+    assert any("memory alone predicts a larger inverted U" in caveat for caveat in finding.caveats)
+    assert any("what they share lowers" in caveat for caveat in finding.caveats)
+
+
+def test_both_definitions_and_ccs_are_in_the_claim(rng):
+    claim = _finding(study(planted.coupled(rng), settings=QUICK), "inverted_u").claim
+    # the planted core is high in synergy and in redundancy, so the difference of ranks cancels: it misses the core
+    assert "by difference of ranks this does not hold" in claim
+    assert "under CCS in place of MMI: 0.5" in claim
+    memory = _finding(study(planted.memory_only(rng), settings=QUICK), "inverted_u").claim
+    assert "under CCS in place of MMI: -0.5" in memory
 
 
 def test_random_weights_are_judged_over_initialisations(rng):

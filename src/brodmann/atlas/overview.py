@@ -113,7 +113,9 @@ def _sentence(finding: Finding) -> dict[str, str]:
     units = finding.units.partition(",")[0].partition("(")[0].strip()
     estimate = f"{number(finding.estimate)} {units}".strip()
     people = finding.unit_of_inference if finding.n == 1 else f"{finding.unit_of_inference}s"
-    numbers = f"{estimate} {interval(finding)}, {p_text(finding.p)}, {finding.n:,} {people}"
+    # p is evidence for the claim against its nulls; beside any other verdict it would read as evidence for that.
+    chance = f"{p_text(finding.p)}, " if finding.verdict == "supported" else ""
+    numbers = f"{estimate} {interval(finding)}, {chance}{finding.n:,} {people}"
     return {"claim": finding.claim.rstrip("."), "verdict": finding.verdict, "numbers": numbers}
 
 

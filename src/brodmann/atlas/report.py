@@ -153,6 +153,7 @@ def build_page(data: PageData) -> Page:
         kind=kind,
         plate=sheet,
         caption=plate.CAPTION.format(kind=kind),
+        note=next((str(r.attrs["note"]) for r in data.results.values() if "note" in r.attrs), ""),
         grid=grid(units),
         found=found(data.findings),
         findings=[_card(finding) for finding in data.findings],
@@ -176,10 +177,17 @@ def build_page(data: PageData) -> Page:
 
 def _card(finding: Finding) -> dict[str, Any]:
     people = finding.unit_of_inference if finding.n == 1 else f"{finding.unit_of_inference}s"
+    shown = (
+        finding.p is None or finding.verdict == "supported"
+    )  # beside another verdict p would read as evidence for it
     return {
-        "finding": finding, "drawing": cards.evidence(finding), "interval": cards.interval(finding),
-        "p": cards.p_text(finding.p), "n": f"{finding.n:,} {people}", "level": f"{100 * finding.level:g} %",
-    }  # fmt: skip
+        "finding": finding,
+        "drawing": cards.evidence(finding),
+        "interval": cards.interval(finding),
+        "p": cards.p_text(finding.p) if shown else "",
+        "n": f"{finding.n:,} {people}",
+        "level": f"{100 * finding.level:g} %",
+    }
 
 
 def _chapter(chapter: Chapter) -> dict[str, Any]:

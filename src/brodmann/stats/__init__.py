@@ -13,7 +13,17 @@ from brodmann.stats.bootstrap import (
 from brodmann.stats.changepoint import Segmentation, segment
 from brodmann.stats.effects import Effect, hedges_g
 from brodmann.stats.equivalence import Equivalence, tost, tost_mean
-from brodmann.stats.finding import Direction, Finding, Judgement, Verdict, conclude, correct, judge, read_findings
+from brodmann.stats.finding import (
+    Direction,
+    Finding,
+    Judgement,
+    Verdict,
+    conclude,
+    correct,
+    judge,
+    p_text,
+    read_findings,
+)
 from brodmann.stats.multiple import adjust, fdr, holm
 from brodmann.stats.permutation import (
     PermutationResult,
@@ -56,6 +66,7 @@ __all__ = [
     "holm",
     "jackknife_interval",
     "judge",
+    "p_text",
     "p_value",
     "permutation_test",
     "phase_randomise",

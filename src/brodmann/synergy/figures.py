@@ -183,7 +183,8 @@ def nats(dataset: xr.Dataset) -> Panel | None:
         "nats", title, {"data": traces, "layout": figure},
         how_to_read="Left: what was measured, with 95 % bootstrap bands. The grey lines are the same measure on "
         "series whose coupling was broken: each unit shifted in time, or paired with a unit from another prompt. "
-        "Right: measured minus null. Only what stays above zero is shared between units.",
+        "Right: measured minus null. Both sides of zero are coupling: above it, coupling that adds synergy; below it, "
+        "coupling whose shared part takes away from synergy.",
         description=f"Two line charts by depth. {title}",
         detail="Two independent series that each remember their past have a persistent synergy of twice the smaller "
         "memory under minimum mutual information, so the null level is never zero.",

@@ -2,7 +2,8 @@
 
 Minimum mutual information counts the memory of two *independent* series as persistent synergy, sts = 2 min(i1, i2)
 (see the table of finite-sample values in the method's documentation). Every surrogate here keeps each unit's own
-memory exactly and breaks only the coupling between units, so that what remains above it, the excess, is coupling.
+memory exactly and breaks only the coupling between units. What the measured value differs by, the excess, is coupling:
+above zero coupling that adds synergy, below zero coupling whose shared part (redundancy) takes away from it.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,12 +24,24 @@ Kind = Literal["circular_shift", "prompt_mismatch"]
 KINDS: tuple[Kind, ...] = ("circular_shift", "prompt_mismatch")
 
 
+KEPT_NETWORKS = 8
+_NETWORK_BYTES = 1 << 29
+
+
 @dataclass(frozen=True)
 class NodeMeans:
     """Mean atom of each unit with all others, prompt by prompt, in nats."""
 
     synergy: Float[np.ndarray, "*draw prompt unit"]
     redundancy: Float[np.ndarray, "*draw prompt unit"]
+
+
+@dataclass(frozen=True)
+class Surrogates(NodeMeans):
+    """Node means of uncoupled surrogates (draw, prompt, unit), and the networks of some of the draws."""
+
+    networks: Float[np.ndarray, "kept two unit unit"]
+    """Synergy and redundancy of pairs, averaged over prompts, of the first draws (as many as memory allows)."""
 
 
 def null_node_means(
@@ -39,7 +52,7 @@ def null_node_means(
     redundancy: str = "mmi",
     rng: np.random.Generator,
     progress: Callable[[], None] | None = None,
-) -> NodeMeans:
+) -> Surrogates:
     """Node synergy and redundancy of uncoupled surrogates.
 
     Parameters
@@ -61,9 +74,10 @@ def null_node_means(
 
     Returns
     -------
-    NodeMeans
-        (draw, prompt, unit). Draws are independent across prompts, so any choice of one draw a prompt is a draw of the
-        average over prompts (`recombine`).
+    Surrogates
+        (draw, prompt, unit). Circular shifts are independent across prompts, so any choice of one draw a prompt is a
+        draw of the average over prompts (`recombine`). A derangement uses every prompt exactly twice, which recombined
+        draws do not: their spread is too wide, by a factor of about three, so z and p of the mismatch are conservative.
 
     Raises
     ------
@@ -74,22 +88,24 @@ def null_node_means(
         raise RecordingError("the prompt-mismatch null needs at least two prompts; record more or use circular shifts")
     units = parts[0].past.shape[0]
     synergy, shared = (np.empty((draws, len(parts), units)) for _ in range(2))
+    kept = max(2, min(KEPT_NETWORKS, draws, _NETWORK_BYTES // (16 * units**2)))
+    networks = np.zeros((kept, 2, units, units))
     for draw in range(draws):
         partner = derangement(len(parts), rng) if kind == "prompt_mismatch" else None
         pairings = [
             _uncoupled(part, None if partner is None else parts[partner[p]], rng) for p, part in enumerate(parts)
         ]
         found = over_prompts(
-            lambda pair: node_means_of_upper(
-                pair_atoms(*pair, redundancy=redundancy, names=("sts", "rtr"), both=False).values
-            ),
-            pairings,
+            lambda pair: pair_atoms(*pair, redundancy=redundancy, names=("sts", "rtr"), both=False).values, pairings
         )
-        for prompt, (persistent, double) in enumerate(found):
-            synergy[draw, prompt], shared[draw, prompt] = persistent, double
+        for prompt, upper in enumerate(found):
+            synergy[draw, prompt], shared[draw, prompt] = node_means_of_upper(upper)
+            if draw < kept:
+                networks[draw] += np.nan_to_num(upper) / len(parts)
         if progress is not None:
             progress()
-    return NodeMeans(synergy, shared)
+    networks += np.swapaxes(networks, -1, -2)
+    return Surrogates(synergy, shared, networks[: min(kept, draws)])
 
 
 def _uncoupled(part: Windows, other: Windows | None, rng: np.random.Generator) -> tuple[Windows, Windows]:
