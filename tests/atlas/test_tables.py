@@ -102,3 +102,17 @@ def test_without_results_all_four_files_open(tmp_path: Path, recording: xr.Datas
     tables.write_tables(tmp_path, recording, {})
     sizes = {name: len(pd.read_parquet(tmp_path / f"{name}.parquet")) for name in TABLES}
     assert sizes == {"units": 6, "findings": 0, "profile": 0, "pairs": 0}
+
+
+def test_studies_with_the_same_names_lose_nothing(recording: xr.Dataset, result: xr.Dataset) -> None:
+    other = xr.Dataset(
+        {"core": ("unit", np.arange(6) * 0.5), "depth": ("unit", np.arange(6) + 7.0), "own": ("unit", np.arange(6))},
+        coords={"unit": UNITS},
+    )
+    table = tables.unit_table(recording, {"synergy": result, "loudness": other})
+    assert not table.columns.duplicated().any()
+    np.testing.assert_array_equal(table["core"], np.arange(6) > 2)
+    np.testing.assert_array_equal(table["loudness.core"], np.arange(6) * 0.5)
+    np.testing.assert_array_equal(table["depth"], [0, 0, 0.5, 0.5, 1, 1])
+    np.testing.assert_array_equal(table["loudness.depth"], np.arange(6) + 7.0)
+    np.testing.assert_array_equal(table["own"], np.arange(6))

@@ -10,7 +10,7 @@ import brodmann
 from brodmann.atlas import import_seconds
 from brodmann.atlas.engines import Engine, Tell, missing, stoppable
 from brodmann.atlas.plan import Basis, Plan, build
-from brodmann.atlas.registry import Study
+from brodmann.atlas.registry import Study, studies
 from brodmann.atlas.source import file_address, identity
 from brodmann.atlas.store import TABLES, Folder, disk_error, remove, store_error, write_text
 from brodmann.atlas.work import Stopwatch, Workshop
@@ -146,6 +146,11 @@ class Job:
             asked = {study.name for study in self.chosen}
             results = {n: p for n, p in before.get("results", {}).items() if n not in asked} | results
             skipped = {n: r for n, r in before.get("skipped", {}).items() if n not in asked} | skipped
+        # in the registry's order, whichever command came first: tables and page speak of the first study first
+        known = list(studies())
+        results = dict(
+            sorted(results.items(), key=lambda each: known.index(each[0]) if each[0] in known else len(known))
+        )
         seconds = self.stage_seconds(plan)
         total = sum(seconds.values())
         forward = seconds.get("forward", 0.0) / total if total else 0.0

@@ -35,7 +35,7 @@ def write_tables(folder: Path, recording: xr.Dataset, results: Mapping[str, xr.D
     recording
         The subject's recording; its unit coordinates are the anatomy.
     results
-        Study name -> Dataset.
+        Study name -> Dataset, in the order of the registry: the first study keeps the plain names of columns.
     """
     pa_table = pa.Table.from_pandas
     pq.write_table(pa_table(unit_table(recording, results), preserve_index=False), folder / "units.parquet")
@@ -45,18 +45,24 @@ def write_tables(folder: Path, recording: xr.Dataset, results: Mapping[str, xr.D
 
 
 def unit_table(recording: xr.Dataset, results: Mapping[str, xr.Dataset]) -> pd.DataFrame:
-    """One row per unit; further labels of a variable are parts of its column's name (``rank.rank_of_difference``)."""
+    """One row per unit; further labels of a variable are parts of its column's name (``rank.rank_of_difference``).
+
+    A column whose name is taken, by the anatomy or an earlier study, starts with its study's name (``loudness.core``).
+    """
     units = pd.DataFrame({name: recording[name].to_numpy() for name in _ANATOMY})
     signal = recording["activity"].mean(("prompt", "token"), skipna=True)
     columns: dict[str, Any] = {"mean_activity": signal.to_numpy()}
-    for dataset in results.values():
+    for study, dataset in results.items():
         for name, variable in _in_order(dataset):
             if "unit" not in variable.dims or "unit_" in variable.dims or "draw" in variable.dims:
                 continue
             # a study may leave units out (constant ones): they get missing values
             aligned = variable.reindex(unit=units["unit"].to_numpy())
             for label, values in _slices(aligned, "unit"):
-                columns[".".join((str(name), *label.values()))] = values
+                column = ".".join((str(name), *label.values()))
+                while column in columns or column in units:
+                    column = f"{study}.{column}"
+                columns[column] = values
     return pd.concat([units, pd.DataFrame(columns)], axis=1)
 
 
