@@ -242,9 +242,21 @@ def _stack_sites(model: PreTrainedModel, config: Any, rule: Rule, stack: StackRu
             )
         )
         sites += _other_sites(layer, where, names, stack, common)
+    _refuse_unreached(layers, f"{config.model_type}, stack '{stack.name}'", stack)
     # Kinds are listed one after the other, each in the order of layers.
     order: dict[str, int] = {"head": 0, "expert": 1, "neuron": 2, "residual": 3}
     return sorted(sites, key=lambda site: order[site.kind])
+
+
+def _refuse_unreached(layers: nn.ModuleList, where: str, stack: StackRule) -> None:
+    """Layers may differ, but a path that leads nowhere in all of them is a mistake in the rule."""
+    routed = [bool(stack.experts) and submodule(layer, stack.experts or "") is not None for layer in layers]
+    if stack.experts and not any(routed):
+        raise AnatomyError(f"{where}: no layer has a module at '{stack.experts}', which the rule names as its experts")
+    # where all layers route to experts, none has neurons of its own
+    dense = [layer for layer, has_experts in zip(layers, routed, strict=True) if not has_experts]
+    if stack.neurons and dense and all(submodule(layer, stack.neurons) is None for layer in layers):
+        raise AnatomyError(f"{where}: no layer has a module at '{stack.neurons}', which the rule says neurons feed")
 
 
 def _other_sites(

@@ -94,7 +94,8 @@ def self_test(subject: Subject) -> CheckTable:
         heard = run_short(subject)
     change = float((heard.float() - silent.float()).abs().max())
     same = bool(torch.equal(heard, silent))
-    rows = [CheckRow("taps", same, change, 0.0, "logits with taps on differ from logits with taps off")]
+    words = "equal" if same else "differ from"
+    rows = [CheckRow("taps", same, change, 0.0, f"logits with taps on {words} logits with taps off")]
     tolerance = SUM_TOLERANCE.get(subject.model.dtype, 1e-5)
     sites = [site for site in subject.anatomy.sites if site.kind == "head"]
     silent_sites = [site.module for site in sites if site not in errors]
@@ -117,7 +118,9 @@ def _lesion_row(subject: Subject, sites: list[Site], silent: Tensor) -> CheckRow
             change = float((run_short(subject).float() - silent.float()).abs().max())
         if change < smallest:
             smallest, where = change, site.module
-    return CheckRow("lesion", smallest > 0, smallest, 0.0, f"silencing a head at {where} changes nothing")
+    changed = smallest > 0
+    words = "silencing a head changes the logits" if changed else f"silencing a head at {where} changes nothing"
+    return CheckRow("lesion", changed, smallest, 0.0, words)
 
 
 @contextmanager
