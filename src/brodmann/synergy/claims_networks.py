@@ -78,11 +78,14 @@ def _network_finding(
     low, high = found.interval
     ends = (low, low + found.bias, high, high + found.bias)
     interval = (min(ends), max(ends))
+    upper, lower = max(0.0, *memory.values()), min(0.0, *memory.values())
     told = ", ".join(f"{value:.2g} in {words}" for words, value in memory.items())
     return conclude(
         name, claim, estimate=estimate, interval=interval, nulls=draws, p_values=p_values, units=units,
         reference=threshold(estimate, interval, tuple(memory.values())), n=evidence.prompts,
         unit_of_inference="prompt", source=SOURCE, seed=evidence.seed,
+        would_change=f"Support needs an interval above {upper:.2g} and p < 0.05 against every null; an interval below "
+        f"{lower:.2g} contradicts the claim; between them memory alone could have made the difference.",
         caveats=(
             *caveats,
             f"memory without coupling gives {told}; only what lies beyond these and beyond 0 decides",
