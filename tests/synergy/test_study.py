@@ -36,7 +36,7 @@ def test_an_inverted_u_of_memory_is_explained_by_autocorrelation(rng):
     result = study(planted.memory_only(rng), settings=QUICK)
     verdicts = _verdicts(result)
     assert verdicts["inverted_u"] == "supported"
-    assert verdicts["beyond_memory"] == "contradicted"
+    assert verdicts["more_than_memory"] == "contradicted"
     # the profile is the artefact, unit by unit
     assert np.corrcoef(result.node_synergy, result.artefact)[0, 1] > 0.98
     assert np.abs(result.excess_profile).max() < 0.05 * result.synergy_profile.max()
@@ -48,7 +48,7 @@ def test_planted_synergy_is_found_beyond_memory(rng, redundancy):
     result = study(planted.coupled(rng), settings=dataclasses.replace(QUICK, redundancy=redundancy))
     verdicts = _verdicts(result)
     assert verdicts["inverted_u"] == "supported"
-    assert verdicts["beyond_memory"] == "supported"
+    assert verdicts["more_than_memory"] == "supported"
     assert result.zone.values.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     middle = (result.unit_layer >= 4) & (result.unit_layer <= 7)
     assert result.excess_z.values[:, middle].min() > 4
@@ -63,8 +63,22 @@ def test_memory_alone_decides_nothing_about_networks(rng):
     """Independent units whose memories differ make structured networks: no claim about wiring may come of them."""
     result = study(planted.memory_only(rng), settings=dataclasses.replace(QUICK, surrogates=8))
     verdicts = _verdicts(result)
-    assert verdicts["efficiency"] == "inconclusive"
-    assert verdicts["modularity"] == "inconclusive"
+    assert verdicts["synergy_more_efficient"] == "inconclusive"
+    assert verdicts["redundancy_more_modular"] == "inconclusive"
+
+
+def test_without_an_inverted_u_nothing_is_more_than_memory(rng):
+    """Coupling in the outer layers only: an excess, but of a profile that has no inverted U."""
+    coupled = planted.coupled(rng)["activity"].values.reshape(24, 100, 12, 4)
+    turned = planted.recording(np.roll(coupled, 6, axis=2).reshape(24, 100, 48))
+    verdicts = _verdicts(study(turned, settings=QUICK))
+    assert verdicts["inverted_u"] == "contradicted"
+    assert verdicts["more_than_memory"] != "supported"
+
+
+def test_two_prompts_decide_nothing(rng):
+    verdicts = _verdicts(study(planted.coupled(rng, prompts=3), settings=QUICK))
+    assert set(verdicts.values()) == {"inconclusive"}
 
 
 def test_what_memory_gives_decides_the_threshold():
@@ -78,7 +92,7 @@ def test_what_memory_gives_decides_the_threshold():
 def test_coupled_synergy_under_a_shared_drift_is_not_explained_away(rng):
     """Circular shifts break a drift that prompts share, mismatched prompts keep it: no verdict where they disagree."""
     drifting = planted.with_drift(planted.coupled(rng), amplitude=4.0)
-    finding = _finding(study(drifting, settings=QUICK), "beyond_memory")
+    finding = _finding(study(drifting, settings=QUICK), "more_than_memory")
     assert finding.verdict == "inconclusive"
     assert finding.interval[0] < 0 < finding.interval[1]
 
@@ -91,7 +105,7 @@ def test_shared_signals_push_synergy_below_memory_and_the_finding_says_so(rng):
         source[:, t] = 0.7 * source[:, t - 1] + rng.standard_normal(24)
     middle = np.repeat(np.isin(np.arange(12), (4, 5, 6, 7)), 4)
     finding = _finding(
-        study(planted.recording((noise + source[..., None] * middle)[:, 50:]), settings=QUICK), "beyond_memory"
+        study(planted.recording((noise + source[..., None] * middle)[:, 50:]), settings=QUICK), "more_than_memory"
     )
     assert finding.verdict == "contradicted"
     assert any("memory alone predicts a larger inverted U" in caveat for caveat in finding.caveats)

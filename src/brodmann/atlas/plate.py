@@ -207,9 +207,9 @@ def _scale(core: bool) -> Markup:
     right = left + look.STEPS * width
     parts += [tag("rect", x=left, y=top, width=right - left, height=11.0, fill="none", stroke="var(--ink)",
                   stroke_width="0.6")]  # fmt: skip
-    parts += [svg_text(left, top + 29, "redundant", class_="numeral")]
+    parts += [svg_text(left, top + 29, "least synergistic", class_="numeral")]
     parts += [svg_text((left + right) / 2, top + 29, "rank", class_="numeral", anchor="middle")]
-    parts += [svg_text(right, top + 29, "synergistic", class_="numeral", anchor="end")]
+    parts += [svg_text(right, top + 29, "most synergistic", class_="numeral", anchor="end")]
     if core:
         parts += [tag("rect", x=560.0, y=top - 1, width=22.0, height=13.0, fill="url(#hatch)", stroke="var(--ink)",
                       stroke_width="1.9")]  # fmt: skip

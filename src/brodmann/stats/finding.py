@@ -100,6 +100,8 @@ class Finding:
         'Supported: Gain. Estimate 0.4 nats (95 % interval 0.1 to 0.7, n = 60 prompts); p = 0.01 against chance.'
         """
         claim = self.claim.rstrip(".")
+        if math.isnan(self.estimate):
+            return f"Not tested: {claim} ({self.caveats[0] if self.caveats else 'no data'})."
         units = f" {self.units}" if self.units else ""
         people = self.unit_of_inference if self.n == 1 else f"{self.unit_of_inference}s"
         inside = (

@@ -14,7 +14,7 @@ from brodmann.stats import Finding, bootstrap_interval, conclude, correct, phase
 from brodmann.synergy import core
 from brodmann.synergy.claims_memory import beyond_memory
 from brodmann.synergy.claims_networks import efficiency, modularity
-from brodmann.synergy.evidence import MARGIN, RECOMBINED, RELIABLE, SOURCE, Evidence, rank_contrast
+from brodmann.synergy.evidence import MARGIN, RECOMBINED, RELIABLE, SOURCE, Evidence, rank_contrast, trusted
 from brodmann.synergy.pairs import over_prompts, pair_atoms
 
 _CCS_PAIRS = 1_000_000
@@ -71,7 +71,7 @@ def inverted_u(evidence: Evidence) -> Finding:
         "inverted_u",
         "The synergy-redundancy rank is higher in the middle third of layers than in the first and the last"
         + _by_other_readings(evidence, reliability),
-        estimate=float(found.estimate), interval=found.interval, nulls=nulls,
+        estimate=float(found.estimate), interval=trusted(found.interval, evidence.prompts), nulls=nulls,
         margin=MARGIN if reliability >= RELIABLE else 0.0,
         units="of the rank scale (middle third minus the higher outer third)", n=evidence.prompts,
         unit_of_inference="prompt", source=SOURCE, seed=evidence.seed, caveats=caveats,

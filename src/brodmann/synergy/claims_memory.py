@@ -4,7 +4,7 @@ import numpy as np
 
 from brodmann.stats import Finding, bootstrap_interval, conclude, p_text, p_value
 from brodmann.synergy import core
-from brodmann.synergy.evidence import RECOMBINED, SOURCE, Evidence, mean_contrast, rank_correlation
+from brodmann.synergy.evidence import RECOMBINED, SOURCE, Evidence, mean_contrast, rank_correlation, trusted
 from brodmann.synergy.surrogates import recombine
 
 
@@ -20,6 +20,11 @@ def beyond_memory(evidence: Evidence) -> Finding:
     mean = np.nanmean(observed, axis=0)
     raw = float(core.mid_minus_higher_end(core.layer_profile(mean, layer)))
     found, draws, p_values, below = {}, {}, {}, []
+    there = bootstrap_interval(
+        mean_contrast(observed, layer), evidence.prompts, rng=rng, draws=evidence.settings.bootstraps
+    )
+    # Without an inverted U of the synergy itself there is nothing that could be more than memory.
+    p_values["no inverted U of synergy"] = float((1 + (there.samples <= 0).sum()) / (1 + there.samples.size))
     for kind, null in evidence.nulls.items():
         words = f"{kind.replace('_', ' ')} surrogates"
         found[words] = bootstrap_interval(
@@ -45,9 +50,10 @@ def beyond_memory(evidence: Evidence) -> Finding:
             "so the units are coupled, and what they share lowers their synergy; coupled synergy may hide under it",
         ]
     return conclude(
-        "beyond_memory", "The inverted U of synergy is more than the units' own memory would give without coupling",
-        estimate=min(estimates.values()), interval=(min(ends), max(ends)), nulls=draws, p_values=p_values,
-        margin=abs(raw) / 10, units="nats (excess synergy: middle third minus the higher outer third)",
+        "more_than_memory",
+        "The inverted U of synergy is more than the units' own memory would give without coupling",
+        estimate=min(estimates.values()), interval=trusted((min(ends), max(ends)), evidence.prompts),
+        nulls=draws, p_values=p_values, margin=abs(raw) / 10, units="nats (excess synergy: middle third minus the higher outer third)",
         n=evidence.prompts, unit_of_inference="prompt", source=f"Rival explanation of {SOURCE}", seed=evidence.seed,
         caveats=caveats,
     )  # fmt: skip

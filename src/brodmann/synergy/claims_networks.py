@@ -12,7 +12,7 @@ import xarray as xr
 
 from brodmann.stats import Finding, conclude, jackknife_interval, prediction_p_value
 from brodmann.synergy import graphs
-from brodmann.synergy.evidence import SOURCE, Evidence
+from brodmann.synergy.evidence import SOURCE, Evidence, trusted
 from brodmann.synergy.measure import leave_group_out
 
 NetworkStatistic = Callable[[np.ndarray, np.ndarray], float]
@@ -29,7 +29,8 @@ def efficiency(evidence: Evidence) -> Finding:
     raw = networks["efficiency"].sel(weighting="raw")
     ratio = float(raw.sel(network="synergy") / raw.sel(network="redundancy"))
     return _network_finding(
-        evidence, "efficiency", "The synergy network has a higher global efficiency than the redundancy network",
+        evidence, "synergy_more_efficient",
+        "The synergy network has a higher global efficiency than the redundancy network",
         statistic, networks["efficiency_null"].sel(weighting="normalised"), ("synergy", "redundancy"),
         units="(synergy minus redundancy, weights divided by their mean)",
         caveats=(f"raw, as published: {ratio:.2g} times, which is mostly the ratio of mean weights",),
@@ -47,7 +48,8 @@ def modularity(evidence: Evidence) -> Finding:
 
     networks = evidence.networks["modularity_typical"].sel(weighting="raw")
     return _network_finding(
-        evidence, "modularity", "The redundancy network is more modular than the synergy network",
+        evidence, "redundancy_more_modular",
+        "The redundancy network is more modular than the synergy network",
         statistic, evidence.networks["modularity_null"].sel(weighting="raw"), ("redundancy", "synergy"),
         units="of modularity Q (redundancy minus synergy, Leiden)",
         caveats=(f"Q {float(networks[1]):.2g} redundancy, {float(networks[0]):.2g} synergy",),
@@ -77,7 +79,7 @@ def _network_finding(
     # Null graphs keep the bias of noisy pairs, so they meet the uncorrected value; the interval covers both.
     low, high = found.interval
     ends = (low, low + found.bias, high, high + found.bias)
-    interval = (min(ends), max(ends))
+    interval = trusted((min(ends), max(ends)), evidence.prompts)
     upper, lower = max(0.0, *memory.values()), min(0.0, *memory.values())
     told = ", ".join(f"{value:.2g} in {words}" for words, value in memory.items())
     return conclude(

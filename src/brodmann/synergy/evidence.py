@@ -21,6 +21,8 @@ MARGIN = 0.1
 RELIABLE = 0.8
 """Split-half reliability from which the size of a rank contrast is judged, not only its sign: noise pulls ranks to the
 middle, so a small contrast of a noisy ranking contradicts nothing."""
+FEWEST_PROMPTS = 5
+"""Fewer prompts give no interval, so nothing is supported or contradicted."""
 RECOMBINED = 1999
 
 
@@ -72,3 +74,8 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return math.nan
     return float(distributions.spearmanr(one, other).statistic)
+
+
+def trusted(interval: tuple[float, float], prompts: int) -> tuple[float, float]:
+    """The interval, or an unbounded one where there are too few prompts for a bootstrap to know their spread."""
+    return interval if prompts >= FEWEST_PROMPTS else (-math.inf, math.inf)

@@ -102,9 +102,10 @@ def profile(dataset: xr.Dataset) -> Panel | None:
         traces += [line(depth, memory, "autocorrelation, the rival", look.INK, width=1.3, dash="dot")]
         notes += [label("autocorrelation, the rival", depth, memory, look.INK)]
     if has(dataset, "excess_profile"):
-        excess = _unit_range(dataset["excess_profile"].sel(null="prompt_mismatch").values)
-        traces += [line(depth, excess, "excess over prompt mismatch", look.INK, width=1.1)]
-        notes += [label("excess over prompt mismatch", depth, excess, look.INK)]
+        peak_synergy = float(np.nanmax(dataset["synergy_profile"].values))
+        excess = dataset["excess_profile"].sel(null="prompt_mismatch").values / (peak_synergy or 1.0)
+        traces += [line(depth, excess, "excess over memory", look.INK, width=1.1)]
+        notes += [label("excess over memory", depth, excess, look.INK)]
     other = dataset["profile"].sel(definition="difference_of_ranks").values
     traces += [line(depth, other, DEFINITIONS["difference_of_ranks"], look.SYNERGY, width=1.4, dash="dash")]
     traces += [line(depth, main.values, DEFINITIONS["rank_of_difference"], look.SYNERGY, width=2.6)]
@@ -128,7 +129,9 @@ def profile(dataset: xr.Dataset) -> Panel | None:
             annotations=notes, height=470)},
         how_to_read="Each line is a mean over the units of a layer, stretched so that its lowest layer is 0 and its "
         "highest is 1: shapes can be compared, sizes cannot. The warm band is the 95 % bootstrap interval over "
-        "prompts. The grey band spans the same model with random weights. If the dotted line (how well a unit's "
+        "prompts. The excess (synergy above the prompt mismatch null) is not stretched: it is drawn as a share of the "
+        "highest layer's synergy, so 0 means nothing beyond memory. The grey band spans the same model with random "
+        "weights. If the dotted line (how well a unit's "
         "activity predicts its own next step) runs along the rank, memory of single units is an explanation.",
         description=f"Line chart of the synergy-redundancy rank by depth. {title}",
         detail="Rank of difference orders units by synergy minus redundancy; difference of ranks subtracts the two "
@@ -361,8 +364,3 @@ def units(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
 def _depth(dataset: xr.Dataset) -> np.ndarray:
     layers = dataset.sizes["layer"]
     return np.arange(layers) / max(1, layers - 1)
-
-
-def _unit_range(values: np.ndarray) -> np.ndarray:
-    low, high = np.nanmin(values), np.nanmax(values)
-    return np.asarray((values - low) / (high - low) if high > low else np.zeros_like(values))

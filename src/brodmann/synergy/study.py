@@ -84,7 +84,11 @@ def study(
     for kind in KINDS:
         say(kind.replace("_", " "))
         nulls[kind] = null_node_means(
-            measured.parts, kind, settings.surrogates, redundancy=settings.redundancy, rng=rng
+            measured.parts,
+            kind,
+            settings.surrogates,
+            redundancy=settings.redundancy,
+            rng=np.random.default_rng([seed, *kind.encode()]),
         )
     say("networks")
     networks = graphs.measure_networks(
