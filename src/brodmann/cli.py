@@ -229,11 +229,12 @@ def prompts_(name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(met
 
 def studies_() -> None:
     """List the studies and what each needs."""
-    from brodmann.atlas.registry import studies
+    from brodmann.atlas.registry import check_targets, studies
     from brodmann.console import console, table
 
+    check_targets(studies().values())
     rows = [(name, study.title, study.needs.words) for name, study in studies().items()]
-    console().print(table(("study", "question", "needs at least"), rows))
+    console().print(table(("study", "title", "needs at least"), rows))
 
 
 def cite_(atlas: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ATLAS")]) -> None:

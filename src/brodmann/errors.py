@@ -35,6 +35,10 @@ class StoreError(BrodmannError):
     """A directory cannot be written or read, or holds something else."""
 
 
+class ReportError(BrodmannError):
+    """A chapter or a panel of the page cannot be drawn."""
+
+
 class Incomplete(BrodmannError):
     """Work stopped before its end; the same command goes on from there."""
 

@@ -43,7 +43,7 @@ class RecordSettings:
     """What is recorded while the model works."""
 
     prompts: str = "cognitive"
-    """Built-in prompt set, or a JSON, JSONL or CSV file."""
+    """Built-in prompt set, or a JSON, JSONL, CSV or .txt file; a .txt file is split into prompts at its blank lines."""
     signal: Signal = "z_norm"
     """What is read from each unit."""
     mode: Literal["auto", "generate", "read"] = "auto"

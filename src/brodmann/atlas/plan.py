@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import brodmann
-from brodmann.atlas.registry import Study, studies
+from brodmann.atlas.registry import Study, check_targets, studies
 from brodmann.errors import SettingsError
 from brodmann.settings import MapSettings, RecordSettings, digest, to_dict
 
@@ -141,13 +141,15 @@ def check_lengths(settings: MapSettings, chosen: Iterable[Study]) -> None:
 
 
 def choose(names: Iterable[str] | None) -> tuple[Study, ...]:
-    """Studies by name; None: all of them."""
+    """Studies by name; None: all of them. What those of other packages point to is imported, so that it fails early."""
     known = studies()
     wanted = list(known) if names is None else list(names)
     for name in wanted:
         if name not in known:
             raise SettingsError(f"there is no study '{name}'; known are {', '.join(known)}")
-    return tuple(known[name] for name in wanted)
+    chosen = tuple(known[name] for name in wanted)
+    check_targets(chosen)
+    return chosen
 
 
 def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page: bool = True) -> Plan:
@@ -243,7 +245,8 @@ def study_seed(seed: int, key: str) -> int:
 def study_key(study: Study, basis: Basis, settings: MapSettings, controls: list[str]) -> str:
     """Content address of a study's result."""
     own = to_dict(getattr(settings, study.settings)) if study.settings else None
-    return digest([study.name, study.study, basis.recording, controls, own, settings.seed, brodmann.__version__])
+    versions = [study.version, brodmann.__version__]
+    return digest([study.name, study.study, basis.recording, controls, own, settings.seed, versions])
 
 
 def shortest(record: RecordSettings) -> int:

@@ -5,14 +5,15 @@ analysis. Other packages add studies through the entry point group ``brodmann.st
 `Study`, or a function without arguments that returns one.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from importlib import import_module, metadata
 from types import MappingProxyType
 from typing import Any
 
 from brodmann.errors import SettingsError
+from brodmann.settings import MapSettings
 
 GROUP = "brodmann.studies"
 
@@ -30,21 +31,27 @@ class Needs:
     pairs_of_tokens: int = 1
     """Fewest (past, future) pairs in each series, that is tokens minus lag."""
     controls: bool = False
-    """Whether it wants recordings of randomly initialised models of the same config."""
+    """Whether it wants recordings of randomly initialised models: ``null_models`` of its settings."""
 
     @property
     def words(self) -> str:
         """All of it in words."""
-        tokens = f"{self.pairs_of_tokens} tokens more than the lag"
-        return f"{self.layers} layers, {self.units} units, {self.prompts} prompts, {tokens}"
+        counts = (
+            (self.layers, "layer"),
+            (self.units, "unit"),
+            (self.prompts, "prompt"),
+            (self.pairs_of_tokens, "token"),
+        )
+        return ", ".join(f"{count} {what}{'s' * (count != 1)}" for count, what in counts) + " more than the lag"
 
 
 @dataclass(frozen=True)
 class Study:
     """One analysis: where it is computed, where it is drawn, what it needs.
 
-    The study is called as ``study(recording, settings=..., controls=[...], seed=..., progress=...)`` and gives an
-    `xarray.Dataset`; the chapter as ``chapter(dataset, recording)`` and gives a `brodmann.page.Chapter`.
+    The study is called as ``study(recording, settings=..., controls=[...], seed=..., progress=...)``, with those of
+    these that its signature names, and gives an `xarray.Dataset`; the chapter is called as
+    ``chapter(dataset, recording)`` and gives a `brodmann.page.Chapter`.
     """
 
     name: str
@@ -53,7 +60,9 @@ class Study:
     chapter: str
     needs: Needs = field(default_factory=Needs)
     settings: str | None = None
-    """Field of `brodmann.settings.MapSettings` that holds its settings; None: it is called without settings."""
+    """Field of `brodmann.settings.MapSettings` that holds its settings; None: it has none."""
+    version: str = ""
+    """Part of the results' keys: another version is computed anew. Empty: that of the package it comes from."""
 
 
 _BUILT_IN = (
@@ -75,18 +84,53 @@ def studies() -> Mapping[str, Study]:
     Raises
     ------
     SettingsError
-        If an installed package registers something that is not a `Study`, or takes a name that is in use.
+        If an installed package cannot be imported, registers something that is not a `Study` or cannot work, or takes a
+        name that is in use.
     """
     found = {study.name: study for study in _BUILT_IN}
     for point in metadata.entry_points(group=GROUP):
-        target = point.load()
-        study = target() if callable(target) and not isinstance(target, Study) else target
-        if not isinstance(study, Study):
-            raise SettingsError(f"entry point '{point.name}' ({point.value}) of group {GROUP} is not a Study")
+        study = _registered(point)
         if study.name in found:
             raise SettingsError(f"entry point '{point.name}' registers the study '{study.name}', which exists already")
         found[study.name] = study
     return MappingProxyType(found)
+
+
+def _registered(point: metadata.EntryPoint) -> Study:
+    where = f"entry point '{point.name}' ({point.value}) of group {GROUP}"
+    try:
+        target = point.load()
+        study = target() if callable(target) and not isinstance(target, Study) else target
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise SettingsError(f"{where} cannot be loaded ({said}); mend or uninstall its package") from error
+    if not isinstance(study, Study):
+        raise SettingsError(f"{where} is not a Study")
+    sections = {each.name: each.default_factory for each in fields(MapSettings) if each.default_factory is not MISSING}
+    if study.settings is not None and study.settings not in sections:
+        raise SettingsError(f"{where}: settings = '{study.settings}' is no section; there are {', '.join(sections)}")
+    if study.needs.controls and not hasattr(sections.get(study.settings or ""), "null_models"):
+        raise SettingsError(
+            f"{where}: a study that needs controls must name settings with null_models, such as settings='synergy'"
+        )
+    version = study.version or (point.dist.version if point.dist is not None else "")
+    return replace(study, version=version)
+
+
+def check_targets(chosen: Iterable[Study]) -> None:
+    """Import what studies of other packages point to; our own are tested and heavy.
+
+    Raises
+    ------
+    SettingsError
+        If a study or a chapter cannot be imported, or is nothing that can be called.
+    """
+    for study in chosen:
+        if study in _BUILT_IN:
+            continue
+        for part, target in (("study", study.study), ("chapter", study.chapter)):
+            if not callable(resolve(target)):
+                raise SettingsError(f"the {part} of study '{study.name}', {target}, cannot be called")
 
 
 def resolve(target: str) -> Any:
@@ -94,5 +138,5 @@ def resolve(target: str) -> Any:
     module, _, name = target.partition(":")
     try:
         return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # an import runs foreign code
         raise SettingsError(f"the registry's target '{target}' cannot be imported: {error}") from error

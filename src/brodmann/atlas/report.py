@@ -11,6 +11,8 @@ import gzip
 import hashlib
 import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from brodmann.atlas.marks import number
 from brodmann.atlas.overview import found, grid, plate_units, unit_table
 from brodmann.atlas.registry import resolve, studies
 from brodmann.atlas.store import Folder, write_text
-from brodmann.errors import StoreError
+from brodmann.errors import BrodmannError, ReportError, StoreError
 from brodmann.page import Chapter
 from brodmann.stats import Finding
 
@@ -89,10 +91,7 @@ def read(folder: Folder) -> PageData:
     manifest = folder.read_manifest()
     recording = _open(folder.root / str(manifest["recording"]))
     results = {name: _open(folder.root / str(path)) for name, path in manifest.get("results", {}).items()}
-    known = studies()
-    chapters = tuple(
-        resolve(known[name].chapter)(dataset, recording) for name, dataset in results.items() if name in known
-    )
+    chapters = tuple(_told(name, dataset, recording) for name, dataset in results.items() if name in studies())
     findings = tuple(
         Finding.from_dict(values)
         for dataset in results.values()
@@ -115,6 +114,27 @@ def read(folder: Folder) -> PageData:
     )
 
 
+def _told(name: str, dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
+    target = studies()[name].chapter
+    with _blaming(f"the chapter of study '{name}' ({target})"):
+        chapter = resolve(target)(dataset, recording)
+        if not isinstance(chapter, Chapter):
+            raise TypeError(f"it gave a {type(chapter).__name__}, not a brodmann.page.Chapter")
+    return chapter
+
+
+@contextmanager
+def _blaming(what: str) -> Iterator[None]:
+    """Say whose mistake it is: chapters may come from other packages."""
+    try:
+        yield
+    except BrodmannError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ReportError(f"{what} cannot be drawn ({said}); the results are kept") from error
+
+
 def _open(path: Path) -> xr.Dataset:
     if not path.exists():
         raise StoreError(f"{path} is not there; run `brodmann map` again to compute what is missing")
@@ -129,6 +149,8 @@ def build_page(data: PageData) -> Page:
     ------
     ValueError
         If two panels have the same name.
+    ReportError
+        If a panel cannot be drawn; it is named.
     """
     panels = [panel for chapter in data.chapters for panel in chapter.panels]
     if len({panel.name for panel in panels}) < len(panels):
@@ -140,7 +162,8 @@ def build_page(data: PageData) -> Page:
     anatomy = f"{layers} {'layer' if layers == 1 else 'layers'}, {len(units.unit):,} {plural}"
     sheet = plate.sheet(units) if len(units.unit) > 1 else Markup("")
     script = _script()
-    bundle = not all(draw.drawable(panel.figure) for panel in panels)
+    chapters = [_chapter(chapter) for chapter in data.chapters]
+    bundle = any(drawn["figure"] is not None for chapter in chapters for drawn in chapter["panels"])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -157,13 +180,13 @@ def build_page(data: PageData) -> Page:
         grid=grid(units),
         found=found(data.findings),
         findings=[_card(finding) for finding in data.findings],
-        chapters=[_chapter(chapter) for chapter in data.chapters],
+        chapters=chapters,
         table=unit_table(data.recording, data.results, data.chapters, units),
         transcripts=_transcripts(data.recording),
         generated=str(data.recording.attrs.get("mode", "generate")) == "generate",
         facts=_facts(data),
         bibtex=bibliography.entries([key for chapter in data.chapters for key in chapter.citations]),
-        payload=_json({"matrices": [m for panel in panels for m in draw.matrices(panel.figure, name=panel.name)]}),
+        payload=_json({"matrices": [m for each in chapters for drawn in each["panels"] for m in drawn["matrices"]]}),
         style=Markup(_style()),  # noqa: S704 our own file
         script=Markup(script),  # noqa: S704 our own file
         policy=_policy(script, bundle),
@@ -193,11 +216,13 @@ def _card(finding: Finding) -> dict[str, Any]:
 def _chapter(chapter: Chapter) -> dict[str, Any]:
     drawn = []
     for panel in chapter.panels:
-        if draw.drawable(panel.figure):
-            drawing, figure = draw.draw(panel.figure, name=panel.name, description=panel.description), None
-        else:
-            drawing, figure = None, _json(panel.figure)
-        drawn.append({"panel": panel, "drawing": drawing, "figure": figure})
+        with _blaming(f"panel '{panel.name}' of the chapter '{chapter.name}'"):
+            if draw.drawable(panel.figure):
+                drawing, figure = draw.draw(panel.figure, name=panel.name, description=panel.description), None
+            else:
+                drawing, figure = None, _json(panel.figure)
+            matrices = draw.matrices(panel.figure, name=panel.name)
+        drawn.append({"panel": panel, "drawing": drawing, "figure": figure, "matrices": matrices})
     return {"chapter": chapter, "panels": drawn}
 
 

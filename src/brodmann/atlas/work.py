@@ -11,10 +11,10 @@ from typing import Any
 
 from brodmann.atlas.engines import Tell, Tick
 from brodmann.atlas.plan import SUBJECT, Basis, Plan, Task, shortest, study_seed
-from brodmann.atlas.registry import resolve, studies
+from brodmann.atlas.registry import Study, resolve, studies
 from brodmann.atlas.source import find
 from brodmann.atlas.store import Folder, write_text
-from brodmann.errors import RecordingError
+from brodmann.errors import RecordingError, SettingsError
 from brodmann.settings import MapSettings, to_yaml
 
 Part = Callable[[float, str], None]
@@ -105,7 +105,7 @@ class Workshop:
             recording=layout.key,
             batches=len(layout.tasks),
             label=subject.label,
-            layers=len({(s, n) for s, n in zip(layout.units["stack"], layout.units["layer"], strict=True)}),
+            layers=layout.units["layer"].nunique(),
             units=len(layout.units),
             prompts=len(layout.passages),
             tokens=tokens,
@@ -224,16 +224,16 @@ class Workshop:
         with watch.stage("read recordings"):
             recording = self._recording()
             controls = self._controls(task)
-        arguments: dict[str, Any] = {"seed": study_seed(self._settings.seed, key)}
-        if study.settings:
-            arguments["settings"] = getattr(self._settings, study.settings)
-        if study.needs.controls:
-            arguments["controls"] = controls
         parts = Parts(tell)
-        if "progress" in inspect.signature(function).parameters:
-            arguments["progress"] = parts
+        arguments: dict[str, Any] = {
+            "settings": getattr(self._settings, study.settings) if study.settings else None,
+            "controls": controls,
+            "seed": study_seed(self._settings.seed, key),
+            "progress": parts,
+        }
         with watch.stage(task.name):
-            dataset = function(recording, **arguments)
+            dataset = function(recording, **_named(function, arguments))
+        _refuse_other_results(study, dataset)
         with watch.stage("store"):
             _save(self._folder, task.output, dataset)
             write_text(self._folder.root / task.output.replace(".zarr", ".yaml"), to_yaml(self._settings))
@@ -298,6 +298,23 @@ class Parts:
             self._seconds[self._name] = self._seconds.get(self._name, 0.0) + now - self._since
         self._since = now
         return dict(self._seconds)
+
+
+def _named(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that a function's signature names."""
+    parameters = inspect.signature(function).parameters
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+        return arguments
+    return {name: value for name, value in arguments.items() if name in parameters}
+
+
+def _refuse_other_results(study: Study, dataset: Any) -> None:
+    import xarray as xr
+
+    if not isinstance(dataset, xr.Dataset):
+        raise SettingsError(
+            f"the study '{study.name}' ({study.study}) gave a {type(dataset).__name__}, not an xarray.Dataset"
+        )
 
 
 def _save(folder: Folder, name: str, dataset: Any) -> None:
