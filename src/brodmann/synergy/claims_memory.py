@@ -49,11 +49,11 @@ def beyond_memory(evidence: Evidence) -> Finding:
             f"memory alone predicts a larger inverted U than was measured ({p_text(max(below))})",
             "so the units are coupled, and what they share lowers their synergy; coupled synergy may hide under it",
         ]
+    interval = trusted((min(ends), max(ends)), evidence.prompts)
     return conclude(
         "more_than_memory",
         "The inverted U of synergy is more than the units' own memory would give without coupling",
-        estimate=min(estimates.values()), interval=trusted((min(ends), max(ends)), evidence.prompts),
-        nulls=draws, p_values=p_values, margin=abs(raw) / 10, units="nats (excess synergy: middle third minus the higher outer third)",
-        n=evidence.prompts, unit_of_inference="prompt", source=f"Rival explanation of {SOURCE}", seed=evidence.seed,
-        caveats=caveats,
+        estimate=min(estimates.values()), interval=interval, nulls=draws, p_values=p_values, margin=abs(raw) / 10,
+        units="nats (excess synergy: middle third minus the higher outer third)", n=evidence.prompts,
+        unit_of_inference="prompt", source=f"Rival explanation of {SOURCE}", seed=evidence.seed, caveats=caveats,
     )  # fmt: skip
