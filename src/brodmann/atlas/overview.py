@@ -59,20 +59,18 @@ def plate_units(recording: xr.Dataset, results: Mapping[str, xr.Dataset]) -> Pla
             z = unknown if excess is None else excess.astype(float)
             break
     kind = str(recording["kind"].values[0]) if "kind" in recording.coords and names else "unit"
-    layer = _row(recording)
-    return PlateUnits(names, layer, np.asarray(recording["index"].values), rank, core, z, kind)
-
-
-def _row(recording: xr.Dataset) -> np.ndarray:
-    """Layer of each unit; an encoder-decoder's stacks follow each other."""
     layer = np.asarray(recording["layer"].values).astype(int)
-    stacks = [str(s) for s in recording["stack"].values] if "stack" in recording.coords else []
-    row, offset = layer.copy(), 0
-    for stack in dict.fromkeys(stacks):
-        members = np.array([s == stack for s in stacks])
-        row[members] = layer[members] + offset
-        offset += int(layer[members].max()) + 1
-    return row
+    return PlateUnits(names, layer, _places(layer), rank, core, z, kind)
+
+
+def _places(layer: np.ndarray) -> np.ndarray:
+    """Place of each unit within its layer; stacks of an encoder-decoder share layers, so their indices do not do."""
+    seen: dict[int, int] = {}
+    places = np.empty(layer.size, dtype=int)
+    for i, number_ in enumerate(layer.tolist()):
+        places[i] = seen.get(number_, 0)
+        seen[number_] = places[i] + 1
+    return places
 
 
 def grid(units: PlateUnits) -> dict[str, Any]:
