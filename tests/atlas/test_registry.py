@@ -44,7 +44,7 @@ def written(recording, *, settings, controls, seed, progress):
     mean = recording["activity"].mean(("prompt", "token"))
     core = ("unit", (mean > mean.median()).values)
     attrs = {"settings_given": str(settings), "controls_given": len(controls), "seed": seed}
-    return xr.Dataset({"core": core}, {"unit": recording["unit"].values}, attrs)
+    return xr.Dataset({"core": core, "loudness": ("unit", mean.values)}, {"unit": recording["unit"].values}, attrs)
 
 
 def failing_chapter(dataset, recording):
