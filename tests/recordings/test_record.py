@@ -206,8 +206,12 @@ def test_what_does_not_fit_is_named(llama: Subject, texts: list[str]):
         record(llama, prompts=["ok", long])
     with pytest.raises(PromptError, match=r"prompt 'prompt-002' of list: \d+ tokens do not fit"):
         record(llama, prompts=["ok", long], mode="read")
-    with pytest.raises(SettingsError, match="new_tokens = 300 is longer than the context"):
+    tokens = max(len(text.encode()) for text in texts)  # one token per byte
+    with pytest.raises(PromptError, match=rf"{tokens} tokens \+ 300 new .*use --new-tokens {256 - tokens} or less"):
         record(llama, prompts=texts, new_tokens=300)
+    plan_recording(llama, as_prompts(texts), RecordSettings(new_tokens=256 - tokens, template="raw"))
+    with pytest.raises(PromptError, match=f"use --new-tokens {256 - tokens} or less"):
+        plan_recording(llama, as_prompts(texts), RecordSettings(new_tokens=257 - tokens, template="raw"))
     with pytest.raises(PromptError, match="prompts: no prompts in it"):
         record(llama, prompts=[])
 

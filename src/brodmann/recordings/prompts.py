@@ -8,6 +8,7 @@ in `tokens.py`; nothing here opens a model.
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -96,6 +97,42 @@ def as_prompts(source: "str | Path | PromptSet | list[str] | tuple[str, ...]") -
     if isinstance(source, (str, Path)):
         return read_prompts(source)
     return _collect([(f"entry {n}", entry) for n, entry in enumerate(source, start=1)], "list", "prompts")
+
+
+def refuse_long(
+    lengths: Sequence[tuple[str, int]], new_tokens: int, context: int | None, *, model: str, prompts: str
+) -> None:
+    """Refuse prompts that do not fit a context, naming the number of new tokens at which all of them do.
+
+    Parameters
+    ----------
+    lengths
+        Id and number of tokens of each prompt.
+    new_tokens
+        Tokens that come after each prompt; 0 in reading mode.
+    context
+        Tokens that the model can hold; None where it has no limit.
+    model, prompts
+        Names for the message.
+
+    Raises
+    ------
+    PromptError
+        Names the longest prompt.
+
+    Examples
+    --------
+    >>> refuse_long([("a", 28), ("b", 29)], 99, 128, model="m", prompts="p")
+    """
+    longest, length = max(lengths, key=lambda each: each[1])
+    if context is None or length + new_tokens <= context:
+        return
+    extra = f" + {new_tokens} new tokens" if new_tokens else ""
+    hint = f"use --new-tokens {context - length} or less" if new_tokens and length < context else "shorten it"
+    raise PromptError(
+        f"prompt '{longest}' of {prompts}: {length} tokens{extra} do not fit the context of {model}"
+        f" ({context} tokens); {hint}"
+    )
 
 
 def _text(path: Path) -> str:

@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 
 from brodmann.errors import PromptError, RecordingError, SettingsError
 from brodmann.models import Subject
-from brodmann.recordings.prompts import Prompt, PromptSet
+from brodmann.recordings.prompts import Prompt, PromptSet, refuse_long
 from brodmann.settings import RecordSettings, Template
 
 Mode = Literal["generate", "read"]
@@ -80,26 +80,27 @@ def tokenise(subject: Subject, prompts: PromptSet, settings: RecordSettings) -> 
     template = template_of(subject, settings.template, mode)
     context = subject.context_length
     room = settings.new_tokens if mode == "generate" else 0
-    if context is not None and room > context:
-        raise SettingsError(f"new_tokens = {room} is longer than the context of {subject.name} ({context} tokens)")
     if mode == "read" and prompts.corpus:
         return _windows(subject, prompts, settings.new_tokens)
     passages = []
-    # An encoder-decoder's answer has a context of its own.
-    room = 0 if subject.is_encoder_decoder else room
+    if subject.is_encoder_decoder:  # its answer has a context of its own
+        if context is not None and room > context:
+            raise SettingsError(
+                f"new_tokens = {room} is longer than the context of {subject.name} ({context} tokens);"
+                f" use --new-tokens {context} or less"
+            )
+        room = 0
     for prompt in prompts.prompts:
         ids = _ids(subject, prompt, template)
         if mode == "generate" and not subject.is_encoder_decoder:
             ids = _open_end(subject, ids)
         if not ids:
             raise PromptError(f"prompt '{prompt.id}' of {prompts.name}: nothing is left of it as tokens")
-        if context is not None and len(ids) + room > context:
-            extra = f" + {room} new tokens" if room else ""
-            raise PromptError(
-                f"prompt '{prompt.id}' of {prompts.name}: {len(ids)} tokens{extra} do not fit the context of"
-                f" {subject.name} ({context} tokens); shorten it" + (" or ask for fewer new tokens" if room else "")
-            )
         passages.append(Passage(prompt, ids))
+    refuse_long(
+        [(passage.prompt.id, len(passage.ids)) for passage in passages],
+        room, context, model=subject.name, prompts=prompts.name,
+    )  # fmt: skip
     return tuple(passages)
 
 
