@@ -15,6 +15,8 @@ def test_the_python_example_runs_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(blocks[0], "README.md", "exec"), {})
     printed = capsys.readouterr().out.splitlines()
-    assert sum(line.split(":")[0] in ("Supported", "Contradicted", "Inconclusive") for line in printed) == 5
+    assert (
+        sum(line.split(":")[0] in ("Supported", "Contradicted", "Inconclusive", "Not tested") for line in printed) == 5
+    )
     assert Path(printed[-1]).is_file()
     assert Path(printed[-1]).name == "report.html"
