@@ -16,8 +16,27 @@ import yaml
 from brodmann.errors import SettingsError
 
 Signal = Literal["z_norm", "write_norm", "expert_norm", "neuron", "residual"]
+Kind = Literal["head", "expert", "neuron", "residual"]
 DType = Literal["float32", "bfloat16", "float16", "float64"]
 Template = Literal["auto", "chat", "question", "raw"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a signal is: the kind of units that have it, and its values in words."""
+
+    kind: Kind
+    long_name: str
+
+
+SIGNALS: dict[Signal, Reading] = {
+    "z_norm": Reading("head", "L2 norm of the head's attention output before the output projection"),
+    "write_norm": Reading("head", "L2 norm of what the head adds to the residual stream"),
+    "expert_norm": Reading("expert", "L2 norm of the expert's gated output; 0 where it was not selected"),
+    "neuron": Reading("neuron", "activation of the neuron before the MLP's output projection"),
+    "residual": Reading("residual", "L2 norm of the residual stream after the layer"),
+}
+"""The one table of signals; how each is heard stands in `brodmann.models.taps`."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -6,6 +7,8 @@ import torch
 
 from brodmann.errors import AnatomyError
 from brodmann.models import families, listen, load
+from brodmann.models.taps import _HEAR
+from brodmann.settings import SIGNALS, Kind, Signal
 
 ALL_STACKS = {"t5": ("encoder", "decoder", "cross")}
 
@@ -116,13 +119,20 @@ def test_z_is_attention_times_values(ids, run, family):
     torch.testing.assert_close(z, torch.cat(naive, -1), rtol=1e-5, atol=0)
 
 
+def test_every_signal_is_in_the_one_table_and_can_be_heard():
+    assert set(get_args(Signal)) == set(SIGNALS)
+    assert {reading.kind for reading in SIGNALS.values()} == set(get_args(Kind))
+    assert set(_HEAR) == {signal for signal, reading in SIGNALS.items() if reading.kind != "expert"}
+
+
 @pytest.mark.parametrize(
     ("family", "signal"),
-    [
-        *itertools.product(("llama", "t5", "bert", "gpt2"), ("z_norm", "write_norm", "neuron", "residual")),
-        *itertools.product(("mixtral", "deepseek_v2"), ("z_norm", "write_norm", "residual", "expert_norm")),
-    ],
-)
+    # mixtral has no neurons of its own, the others no experts; deepseek_v2 has both
+    [(family, signal)
+     for family, lacks in (("llama", "expert"), ("t5", "expert"), ("bert", "expert"), ("gpt2", "expert"),
+                           ("mixtral", "neuron"), ("deepseek_v2", ""))
+     for signal in get_args(Signal) if SIGNALS[signal].kind != lacks],
+)  # fmt: skip
 def test_listening_changes_no_bit_and_leaves_nothing_behind(tiny, ids, run, family, signal):
     subject = tiny(family)
     silent, before = run(subject, ids), hooks_on(subject.model)
@@ -138,7 +148,8 @@ def test_listening_changes_no_bit_and_leaves_nothing_behind(tiny, ids, run, fami
 
 
 def test_the_last_position_alone_is_the_last_of_all(tiny, ids, run):
-    for family, signal in (("llama", "z_norm"), ("mixtral", "expert_norm"), ("opt", "neuron"), ("t5", "write_norm")):
+    homes = {"head": ("llama", "t5"), "expert": ("mixtral",), "neuron": ("opt",), "residual": ("gpt2", "bert")}
+    for signal, family in [(name, home) for name, reading in SIGNALS.items() for home in homes[reading.kind]]:
         subject = tiny(family)
         everything, _ = heard(subject, signal, run, ids)
         last, _ = heard(subject, signal, run, ids, last_only=True)
@@ -175,7 +186,8 @@ def test_half_precision_weights_give_single_precision_norms(ids, run):
 
 
 def test_double_precision_agrees_with_single(tiny, run, ids):
-    for family, signals in (("llama", ("z_norm", "write_norm", "residual")), ("mixtral", ("expert_norm",))):
+    for family, experts in (("llama", False), ("mixtral", True)):
+        signals = [signal for signal, reading in SIGNALS.items() if (reading.kind == "expert") is experts]
         # The same weights, widened.
         subject = load(f"random:{family}", dtype="float64")
         subject.model.load_state_dict(tiny(family).model.state_dict())

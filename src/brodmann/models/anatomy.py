@@ -7,7 +7,7 @@ without a rule, a layer type that is no attention) is named and refused: silence
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,17 +16,7 @@ from transformers import PreTrainedModel
 
 from brodmann.errors import AnatomyError
 from brodmann.models.rules import FAMILIES, RULES, Rule, StackRule, families, read_spec
-from brodmann.settings import Signal
-
-Kind = Literal["head", "expert", "neuron", "residual"]
-
-KIND_OF: dict[str, Kind] = {
-    "z_norm": "head",
-    "write_norm": "head",
-    "expert_norm": "expert",
-    "neuron": "neuron",
-    "residual": "residual",
-}
+from brodmann.settings import SIGNALS, Kind, Signal
 
 _MIXER = re.compile(r"Attention|Attn|Mamba|DeltaNet|Recurrent|RetNet|ShortConv|SSM|Rwkv|Mixer")
 _OTHER_SENSES = re.compile(r"(^|\.)(vision\w*|visual|multi_modal\w*|image\w*|audio\w*)(\.|$)")
@@ -90,7 +80,7 @@ class Anatomy:
         AnatomyError
             If the model has no such units or no such stack.
         """
-        kind = KIND_OF[signal]
+        kind = SIGNALS[signal].kind
         if stack not in (None, "all") and stack not in self.stacks:
             raise AnatomyError(f"{self.family} has no stack '{stack}'; it has {', '.join(self.stacks)}")
         chosen = [site for site in self.sites if site.kind == kind]

@@ -27,7 +27,7 @@ from brodmann.errors import AnatomyError
 from brodmann.models.anatomy import Site, norms, submodule, unit_table
 from brodmann.models.experts import expert_norms
 from brodmann.models.subject import Subject
-from brodmann.settings import Signal
+from brodmann.settings import SIGNALS, Signal
 
 
 class Tap:
@@ -139,17 +139,16 @@ def listen(subject: Subject, signal: Signal, *, last_only: bool = False, stack: 
     """
     sites = subject.anatomy.select(signal, stack)
     tap = Tap(sites, last_only)
-    hear = {"z_norm": _z_norm, "write_norm": _write_norm, "neuron": _neuron, "residual": _residual}
     with ExitStack() as cleanup:
         for name in dict.fromkeys(site.stack for site in sites):
             first = next(s for s in subject.anatomy.sites if s.stack == _layers_of(name) and s.kind == "residual")
             hook = _note_shape(tap, name)
             cleanup.callback(_module(subject, first.module).register_forward_pre_hook(hook, with_kwargs=True).remove)
-        if signal == "expert_norm":
+        if SIGNALS[signal].kind == "expert":
             cleanup.enter_context(expert_norms(subject.model, sites, tap.hear))
         else:
             for site in sites:
-                cleanup.callback(hear[signal](tap, site, _module(subject, site.module)).remove)
+                cleanup.callback(_HEAR[signal](tap, site, _module(subject, site.module)).remove)
         yield tap
 
 
@@ -176,22 +175,22 @@ def _note_shape(tap: Tap, stack: str) -> Callable[..., None]:
     return hook
 
 
-def _z_norm(tap: Tap, site: Site, module: nn.Module) -> Any:
+def _heads(tap: Tap, site: Site, module: nn.Module, reduce: Callable[[Tensor], Tensor]) -> Any:
+    """Hear the concatenated heads (..., head, width) that enter a projection, reduced to one number each."""
+
     def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
-        heads = args[0].detach().unflatten(-1, (site.count, site.width))
-        tap.hear(site, norms(heads))
+        tap.hear(site, reduce(args[0].detach().unflatten(-1, (site.count, site.width))))
 
     return module.register_forward_pre_hook(hook)
+
+
+def _z_norm(tap: Tap, site: Site, module: nn.Module) -> Any:
+    return _heads(tap, site, module, norms)
 
 
 def _write_norm(tap: Tap, site: Site, module: nn.Module) -> Any:
     factor = write_factor(module, site)
-
-    def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
-        heads = args[0].detach().unflatten(-1, (site.count, site.width)).to(factor)
-        tap.hear(site, norms(torch.einsum("hrc,...hc->...hr", factor, heads)))
-
-    return module.register_forward_pre_hook(hook)
+    return _heads(tap, site, module, lambda heads: norms(torch.einsum("hrc,...hc->...hr", factor, heads.to(factor))))
 
 
 def _neuron(tap: Tap, site: Site, module: nn.Module) -> Any:
@@ -208,6 +207,15 @@ def _residual(tap: Tap, site: Site, module: nn.Module) -> Any:
         tap.hear(site, norms(stream).unsqueeze(-1))
 
     return module.register_forward_hook(hook)
+
+
+# Signals of experts are heard inside the routed sum (`experts.py`); all others at one module per site.
+_HEAR: dict[str, Callable[[Tap, Site, nn.Module], Any]] = {
+    "z_norm": _z_norm,
+    "write_norm": _write_norm,
+    "neuron": _neuron,
+    "residual": _residual,
+}
 
 
 def head_slices(module: nn.Module, site: Site) -> Float[Tensor, "head d_model width"]:

@@ -20,7 +20,7 @@ from brodmann.errors import RecordingError, SettingsError
 from brodmann.models import Subject
 from brodmann.recordings.prompts import Prompt, PromptSet
 from brodmann.recordings.tokens import Passage, mode_of, template_of, tokenise
-from brodmann.settings import RecordSettings, digest, to_dict
+from brodmann.settings import SIGNALS, RecordSettings, digest, to_dict
 
 FORMAT = 1
 """Version of the stored layout and of the meaning of its numbers; part of every key."""
@@ -70,7 +70,7 @@ class RecordingPlan:
     @property
     def stored_bytes(self) -> int:
         """Size of the signals, uncompressed; also what ``record`` holds in memory without ``out``."""
-        width = 5 if self.settings.signal == "expert_norm" else 4
+        width = 5 if SIGNALS[self.settings.signal].kind == "expert" else 4
         return len(self.passages) * self.steps * len(self.units) * width
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -24,6 +24,7 @@ import zarr
 
 from brodmann.errors import Incomplete, StoreError
 from brodmann.recordings.plan import BatchTask, RecordingPlan, describe
+from brodmann.settings import SIGNALS, Signal
 
 try:
     import fcntl
@@ -33,13 +34,6 @@ except ImportError:  # no such locks on Windows: two processes would do the same
 _SERIES = ("prompt", "token", "unit")
 # Samples in one chunk at most: a chunk passes through memory whole, and compressors end at 2 GiB.
 CHUNK_SAMPLES = 2**24
-_LONG_NAMES = {
-    "z_norm": "L2 norm of the head's attention output before the output projection",
-    "write_norm": "L2 norm of what the head adds to the residual stream",
-    "expert_norm": "L2 norm of the expert's gated output; 0 where it was not selected",
-    "neuron": "activation of the neuron before the MLP's output projection",
-    "residual": "L2 norm of the residual stream after the layer",
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,7 @@ def layouts(plan: RecordingPlan) -> dict[str, Layout]:
         "nonfinite": Layout(("prompt",), np.int64, 0),
         "answer": Layout(("prompt",), str, ""),
     }
-    if plan.settings.signal == "expert_norm":
+    if SIGNALS[plan.settings.signal].kind == "expert":
         found["selected"] = Layout(_SERIES, np.bool_, False)
     return found
 
@@ -354,7 +348,8 @@ def _finish(recording: xr.Dataset, done: dict[str, BatchDone]) -> xr.Dataset:
         if variable.dtype.kind not in "fiub":
             text = np.array([str(value) for value in variable.values], dtype=np.str_)
             recording[name] = (variable.dims, text)
-    recording["activity"].attrs = {"long_name": _LONG_NAMES[str(recording.attrs["signal"])], "units": "1"}
+    reading = SIGNALS[cast(Signal, recording.attrs["signal"])]
+    recording["activity"].attrs = {"long_name": reading.long_name, "units": "1"}
     recording["token_id"].attrs = {"long_name": "token produced (or read) at this step", "units": "1"}
     recording["length"].attrs = {"long_name": "samples of the series", "units": "token"}
     recording["nonfinite"].attrs = {"long_name": "samples that the model made infinite or NaN", "units": "1"}
