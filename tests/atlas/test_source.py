@@ -4,14 +4,23 @@ import json
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
+from transformers import PreTrainedModel
 
+from brodmann.atlas import estimate as reckoning
 from brodmann.atlas.estimate import estimate, matmul_speed, shape_of, unit_count
+from brodmann.atlas.fit import fit
 from brodmann.atlas.source import file_address, find, identity, read_header
-from brodmann.errors import ModelError
+from brodmann.errors import AnatomyError, ModelError, PromptError
+from brodmann.models import families, load, read_anatomy
+from brodmann.models.loading import _auto_class
+from brodmann.models.untrained import fresh_model, tiny_config
+from brodmann.recordings import plan_recording
 from brodmann.recordings.prompts import read_prompts
 from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings
 
@@ -124,7 +133,10 @@ def test_unknown_model() -> None:
         shape_of("no-such/model", MapSettings())
 
 
-def test_estimate_counts_tasks_and_grows_with_the_work() -> None:
+def test_estimate_counts_tasks_and_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert matmul_speed() > 1e8
+    # two estimates are compared: a machine that is busy with other work measures another speed for each
+    monkeypatch.setattr(reckoning, "matmul_speed", lambda: 5e10)
     prompts = read_prompts("cognitive")
     usual = estimate("smollm2-135m", MapSettings(), prompts, ("synergy",))
     batches = -(-60 // RecordSettings().batch_size)
@@ -138,4 +150,61 @@ def test_estimate_counts_tasks_and_grows_with_the_work() -> None:
     assert less.lines[1].seconds < usual.lines[1].seconds / 2
     assert "134.5 M weights" in usual.method
     assert "without reading a weight" in usual.method
-    assert matmul_speed() > 1e8
+    assert "25 GFLOP/s" in usual.method
+
+
+@pytest.mark.parametrize("signal", ["z_norm", "expert_norm", "neuron", "residual"])
+def test_a_dry_run_counts_the_units_that_a_recording_has(signal: Any) -> None:
+    counted, real = {}, {}
+    for family in families():
+        name = f"random:{family}"
+        anatomy = read_anatomy(fresh(family))
+        for mode, stack in (("auto", None), ("read", "encoder" if "cross" in anatomy.stacks else None)):
+            counted[name, mode] = unit_count(shape_of(name, MapSettings()), signal, mode)
+            try:
+                real[name, mode] = len(anatomy.units(signal, stack))
+            except AnatomyError:
+                real[name, mode] = 0
+    assert counted == real
+    if signal == "z_norm":
+        assert (real["random:t5", "auto"], real["random:t5", "read"]) == (32, 16)
+    if signal == "expert_norm":
+        assert real["random:mixtral", "auto"] == 24
+
+
+def fresh(family: str) -> PreTrainedModel:
+    config = tiny_config(family)
+    return fresh_model(_auto_class(config)._model_mapping[type(config)], config, 0, torch.float32)
+
+
+def test_a_signal_without_units_is_refused() -> None:
+    settings = MapSettings(record=RecordSettings(signal="expert_norm"))
+    with pytest.raises(AnatomyError, match="random:llama has no units for the signal 'expert_norm'"):
+        estimate("random:llama", settings, read_prompts("cognitive"), ())
+
+
+@pytest.mark.parametrize(
+    ("model", "new", "most"), [("glass-pt", 64, 64), ("random:llama", 147, 147), ("smollm2-135m", 100, None)]
+)
+def test_prompts_are_held_against_the_context(model: str, new: int, most: int | None) -> None:
+    prompts = read_prompts("cognitive")
+    assert "All prompts fit" in fit(model, MapSettings(record=RecordSettings(new_tokens=new)), prompts)
+    if most is not None:
+        with pytest.raises(PromptError, match=f"use --new-tokens {most} or less"):
+            fit(model, MapSettings(record=RecordSettings(new_tokens=most + 1)), prompts)
+    # a context that is just too small for certainty, and a tokenizer that cannot be read: it is said
+    if most is None:
+        assert fit(model, MapSettings(record=RecordSettings(new_tokens=8000)), prompts).startswith("Not checked")
+
+
+def test_the_dry_run_and_the_recording_agree_on_what_fits() -> None:
+    subject, prompts = load("glass-pt"), read_prompts("cognitive")
+    plan_recording(subject, prompts, RecordSettings(new_tokens=64))
+    with pytest.raises(PromptError, match="use --new-tokens 64 or less"):
+        plan_recording(subject, prompts, RecordSettings(new_tokens=65))
+
+
+def test_an_encoder_needs_no_room_for_an_answer() -> None:
+    assert "the longest has 25 tokens, the context 512" in fit(
+        "minilm", MapSettings(record=RecordSettings(new_tokens=500)), read_prompts("cognitive")
+    )
