@@ -38,6 +38,6 @@ class Chapter:
     unit_columns: dict[str, str] = field(default_factory=dict)
     """Variable of the study's Dataset with dim ``unit`` -> heading in the table of units."""
     citations: tuple[str, ...] = ()
-    """BibTeX keys of the methods that were used."""
+    """Methods that were used: keys of Brodmann's ``references.bib``, or whole BibTeX entries (``@article{...}``)."""
     readings: tuple[str, ...] = ()
     """Which reading of each source was used, where it leaves a choice."""

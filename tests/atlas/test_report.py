@@ -15,11 +15,12 @@ import xarray as xr
 from brodmann import look
 from brodmann.atlas import bibliography, cards, draw
 from brodmann.atlas.marks import number, ticks
+from brodmann.atlas.overview import found
 from brodmann.atlas.plate import PlateUnits, sheet, standalone
 from brodmann.atlas.report import Page, PageData, build_page, render
 from brodmann.atlas.store import FORMAT
 from brodmann.atlas.tiling import inside, tile
-from brodmann.errors import StoreError
+from brodmann.errors import SettingsError, StoreError
 from brodmann.page import Chapter, Panel
 from brodmann.stats import conclude
 from brodmann.synergy.figures import chapter
@@ -349,8 +350,30 @@ def test_text_is_readable_on_both_grounds():
 def test_bibliography_has_every_key_a_chapter_cites():
     cited = chapter(synthetic.study(4, 2), synthetic.recording(4, 2)).citations
     assert set(cited) <= set(bibliography.keys())
-    text = bibliography.entries([*cited, *cited, "nobody1900"])
+    text = bibliography.entries([*cited, *cited])
     assert text.count("@") == len(set(cited))
+
+
+def test_whole_entries_stand_for_themselves_and_unknown_keys_are_refused():
+    own = "@misc{nobody1900,\n  title = {Nothing},\n}"
+    assert bibliography.entries([own, "efron1987", own]).startswith(f"{own}\n\n@article{{efron1987,")
+    with pytest.raises(SettingsError, match="cites 'nobody1900', which is no key"):
+        bibliography.entries(["efron1987", "nobody1900"])
+
+
+def test_the_overview_tells_of_the_first_study():
+    findings = tuple(synthetic.findings())
+    claims = [sentence["claim"] for sentence in found((*findings, findings[1]), 4)["sentences"]]
+    assert claims == [findings[n].claim.rstrip(".") for n in (0, 1, 3)]
+    recording, study = synthetic.recording(), synthetic.study()
+    other = xr.Dataset(attrs={"findings": json.dumps([findings[1].to_dict()])})
+    page = build_page(PageData(
+        label="m", recording=recording, results={"synergy": study, "other": other}, findings=(*findings, findings[1]),
+    ))  # fmt: skip
+    told = unescape(re.search(r'id="found".*?</section>', page.html, re.DOTALL).group())
+    assert "5 claims were tested: 1 supported, 1 contradicted, 3 inconclusive." in told
+    assert findings[3].claim in told
+    assert told.count(findings[1].claim) == 1
 
 
 def test_what_the_page_cannot_draw_goes_to_plotly():

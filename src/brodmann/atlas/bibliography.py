@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from brodmann.errors import SettingsError
+
 
 @cache
 def _all() -> dict[str, str]:
@@ -19,7 +21,12 @@ def keys() -> tuple[str, ...]:
 
 
 def entries(wanted: Iterable[str]) -> str:
-    """BibTeX of the wanted keys, each once, in the order given; unknown keys are left out.
+    """BibTeX of the wanted keys, each once, in the order given; a whole entry (``@article{...}``) stands for itself.
+
+    Raises
+    ------
+    SettingsError
+        If a key is unknown: a method without its source must not go unseen.
 
     Examples
     --------
@@ -27,4 +34,10 @@ def entries(wanted: Iterable[str]) -> str:
     '@article{efron1987,'
     """
     known = _all()
-    return "\n\n".join(known[key] for key in dict.fromkeys(wanted) if key in known)
+    chosen = [key.strip() for key in dict.fromkeys(wanted)]
+    unknown = [key for key in chosen if key not in known and not key.startswith("@")]
+    if unknown:
+        raise SettingsError(
+            f"a chapter cites '{unknown[0]}', which is no key of references.bib; give the whole entry (@article{{...}})"
+        )
+    return "\n\n".join(known.get(key, key) for key in chosen)

@@ -91,15 +91,18 @@ def grid(units: PlateUnits) -> dict[str, Any]:
     return {"layers": layers, "rows": rows}
 
 
-def found(findings: tuple[Finding, ...]) -> dict[str, Any]:
+def found(findings: tuple[Finding, ...], first: int | None = None) -> dict[str, Any]:
     """Up to three plain sentences and the count of verdicts.
 
-    They tell the first two findings and the last: studies put their main claim first and its rival explanation last.
+    They tell the first two findings and the last of the first study, which has ``first`` of them (None: all): studies
+    put their main claim first and its rival explanation last.
     """
     counts = {verdict: sum(f.verdict == verdict for f in findings) for verdict in _ORDER}
     told = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     total = f"{len(findings)} {'claim was' if len(findings) == 1 else 'claims were'} tested: {', '.join(told)}."
-    sentences = [_sentence(finding) for finding in (findings if len(findings) <= 3 else (*findings[:2], findings[-1]))]
+    told_first = findings[:first]
+    chosen = told_first if len(told_first) <= 3 else (*told_first[:2], told_first[-1])
+    sentences = [_sentence(finding) for finding in chosen]
     if not findings:
         total = "No claim was tested."
         sentences = []

@@ -92,11 +92,7 @@ def read(folder: Folder) -> PageData:
     recording = _open(folder.root / str(manifest["recording"]))
     results = {name: _open(folder.root / str(path)) for name, path in manifest.get("results", {}).items()}
     chapters = tuple(_told(name, dataset, recording) for name, dataset in results.items() if name in studies())
-    findings = tuple(
-        Finding.from_dict(values)
-        for dataset in results.values()
-        for values in json.loads(str(dataset.attrs.get("findings", "[]")))
-    )
+    findings = tuple(Finding.from_dict(values) for dataset in results.values() for values in _claims(dataset))
     settings = folder.root / "settings.yaml"
     model = str(manifest.get("model", manifest["label"]))
     return PageData(
@@ -112,6 +108,16 @@ def read(folder: Folder) -> PageData:
         skipped={str(k): str(v) for k, v in manifest.get("skipped", {}).items()},
         version=str(manifest.get("brodmann", __version__)),
     )
+
+
+def _claims(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    claims: list[dict[str, Any]] = json.loads(str(dataset.attrs.get("findings", "[]")))
+    return claims
+
+
+def _of_the_first(results: dict[str, xr.Dataset]) -> int | None:
+    """Number of findings of the first study that has any."""
+    return next((len(claims) for claims in map(_claims, results.values()) if claims), None)
 
 
 def _told(name: str, dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
@@ -178,7 +184,7 @@ def build_page(data: PageData) -> Page:
         caption=plate.CAPTION.format(kind=kind),
         note=next((str(r.attrs["note"]) for r in data.results.values() if "note" in r.attrs), ""),
         grid=grid(units),
-        found=found(data.findings),
+        found=found(data.findings, _of_the_first(data.results)),
         findings=[_card(finding) for finding in data.findings],
         chapters=chapters,
         table=unit_table(data.recording, data.results, data.chapters, units),
