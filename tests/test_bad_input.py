@@ -11,7 +11,9 @@ import pytest
 
 from brodmann.atlas.source import find
 from brodmann.cli import main
+from brodmann.errors import ModelError
 from brodmann.models import load
+from brodmann.models.early import check_device_early
 from brodmann.settings import LoadSettings
 
 SMALL = ["--new-tokens", "12", "--null-models", "0", "--surrogates", "2", "--bootstraps", "50", "--graph-nulls", "2"]
@@ -61,6 +63,66 @@ def test_missing_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean smollm2-135m?" in refused(["map", "smollm2", *SMALL], capsys)
     assert "there is no folder" in refused(["map", "./nowhere/at/all", *SMALL], capsys)
     assert "there is no family 'lama'; did you mean llama" in refused(["map", "random:lama", *SMALL], capsys)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["no-such-model"], "model 'no-such-model' is"),
+        (["glasspt"], "did you mean glass-pt?"),
+        (["random:lama"], "did you mean llama"),
+        (["./nowhere"], "there is no folder nowhere"),
+        (["glass-pt", "--device", "mps" if sys.platform != "darwin" else "quantum"], "device"),
+        (["glass-pt", "--prompts", "nowhere.json"], "nowhere.json does not exist"),
+        (["glass-pt", "--dry-run"], "use --new-tokens 64 or less"),
+    ],
+)
+def test_what_can_be_seen_early_is_said_before_torch_is_imported(place: Path, given: list[str], says: str) -> None:
+    code = (
+        "import sys; from brodmann.cli import main; code = main(sys.argv[1:]);"
+        "print('torch' in sys.modules); sys.exit(code)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, "map", *given], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 1, run.stderr
+    assert run.stdout == "False\n"
+    assert len(run.stderr.splitlines()) == 1
+    assert says in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "device", "found"),
+    [("cuda: Optional[str] = None\nhip: Optional[str] = None\n", "cuda:1", False), ("hip = '6.3'\n", "cuda", True)],
+)
+def test_a_build_of_torch_says_whether_it_knows_gpus(
+    place: Path, monkeypatch: pytest.MonkeyPatch, version: str, device: str, found: bool
+) -> None:
+    (place / "torch").mkdir()
+    (place / "torch" / "__init__.py").touch()
+    (place / "torch" / "version.py").write_text(version)
+    torch = sys.modules.pop("torch")
+    try:
+        monkeypatch.syspath_prepend(str(place))
+        if found:
+            check_device_early(device)
+        else:
+            with pytest.raises(ModelError, match=r"device 'cuda:1' is not on this machine \(0 CUDA devices found\)"):
+                check_device_early(device)
+    finally:
+        sys.modules["torch"] = torch
+
+
+def test_folder_without_tokenizer(tiny: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = copied(tiny, place)
+    for path in model.glob("*token*"):
+        path.unlink()
+    said = refused(["map", str(model), *SMALL], capsys)
+    assert said.endswith("model: no tokenizer in the folder: save it there too (tokenizer.save_pretrained)")
+    (model / "tokenizer_config.json").write_text("{}")
+    assert "no tokenizer that can be read; save it as tokenizer.json too" in refused(
+        ["map", str(model), *SMALL], capsys
+    )
 
 
 def test_folder_without_weights(tiny: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,7 +144,7 @@ def test_dry_run_reads_no_weight_and_writes_nothing(capsys: pytest.CaptureFixtur
         assert line.removeprefix(step).split()[0] == str(tasks)
     assert "without reading a weight" in text
     assert list(tmp_path.iterdir()) == []
-    assert "error: 'nobody/nothing' is no packaged model" in said(["map", "nobody/nothing", "--dry-run"], capsys, 1)
+    assert "error: model 'nobody/nothing' is" in said(["map", "nobody/nothing", "--dry-run"], capsys, 1)
 
 
 def test_traceback_is_shown_on_request() -> None:

@@ -202,6 +202,13 @@ def _check(model: str, spec: str | None) -> None:
     out = console()
     out.print(repr(subject), markup=False)
     out.print(table(("check", "result", "value", "limit", "detail"), rows, right=(2, 3)))
+    if subject.is_encoder_decoder:
+        written, reads = (len(subject.anatomy.units("z_norm", stack)) for stack in (None, "encoder"))
+        out.print(
+            f"{written} heads of the decoder and its cross-attention are recorded; the encoder's {reads} with "
+            "--mode read",
+            markup=False,
+        )
     if not tested.ok:
         raise AnatomyError(f"{model} cannot be read exactly; see the table above")
 
@@ -266,8 +273,11 @@ COMMANDS = {
 def _go(
     model: str, out: Path | None, settings: MapSettings, studies: tuple[str, ...] | None, *, page: bool, dry_run: bool
 ) -> None:
+    from brodmann import ahead
+
+    ahead.refuse(model, settings, studies)
     if dry_run:
-        _dry_run(model, settings, studies)
+        ahead.dry_run(model, settings, studies)
         return
     from brodmann.atlas import map as map_model
     from brodmann.console import console, duration, findings, progress
@@ -295,25 +305,6 @@ def _go(
     screen.print(f"computed in {duration(whole)}{share}", markup=False)
     # print, not the console: a path must never be wrapped
     print(atlas.report if page else atlas.path)
-
-
-def _dry_run(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -> None:
-    from brodmann.atlas.estimate import estimate
-    from brodmann.atlas.plan import check_lengths, check_ranges, choose
-    from brodmann.console import console, duration, size, table
-    from brodmann.recordings.prompts import read_prompts
-
-    chosen = choose(studies)
-    check_ranges(settings)
-    check_lengths(settings, chosen)
-    reckoned = estimate(model, settings, read_prompts(settings.record.prompts), tuple(study.name for study in chosen))
-    rows = [(line.what, str(line.tasks), duration(line.seconds), size(line.memory)) for line in reckoned.lines]
-    tasks = sum(line.tasks for line in reckoned.lines)
-    rows.append(("all", str(tasks), duration(reckoned.seconds), size(reckoned.memory)))
-    screen = console()
-    screen.print(f"{model}: {reckoned.units} units in {reckoned.shape.layers} layers\n", markup=False)
-    screen.print(table(("step", "tasks", "time", "memory"), rows, right=(1, 2, 3)))
-    screen.print(f"\n{size(reckoned.disk)} on disk. {reckoned.method}", markup=False)
 
 
 def _is_atlas(path: str) -> bool:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from brodmann.atlas.source import Header, find, read_header
-from brodmann.errors import ModelError
+from brodmann.errors import AnatomyError, ModelError
+from brodmann.models.rules import FAMILIES, RULES
+from brodmann.models.tiny import tiny_values
 from brodmann.settings import MapSettings
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
@@ -41,6 +43,14 @@ class Shape:
     vocabulary: int
     context: int | None
     read: str
+    encoder_layers: int = 0
+    """Of an encoder-decoder; its ``layers`` are the decoder's."""
+    dense: int | None = None
+    """Layers whose MLP has neurons; None: all."""
+    shared: int = 0
+    """Whether the shared experts of a layer are a unit beside its routed experts: 0 or 1."""
+    only_reads: bool = False
+    """An encoder: it generates nothing."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class Estimate:
     """Bytes of the finished atlas."""
     method: str
     """How the numbers came about, in words."""
+    which: str = ""
+    """Which units of an encoder-decoder are meant."""
 
     @property
     def seconds(self) -> float:
@@ -87,7 +99,7 @@ def shape_of(model: str, settings: MapSettings) -> Shape:
     """
     source = find(model, settings.load)
     if source.kind == "random":
-        header: Header | None = Header({}, None, "the small configuration of random models")
+        header: Header | None = Header(_tiny(model), None, "the small configuration of random models")
     else:
         header = read_header(source)
     if header is None and source.kind == "unknown" and not source.files:
@@ -95,6 +107,12 @@ def shape_of(model: str, settings: MapSettings) -> Shape:
     if header is None:
         raise ModelError(f"'{model}' has no readable config.json or GGUF header, so nothing can be reckoned")
     return _shape(header)
+
+
+def _tiny(model: str) -> dict[str, Any]:
+    family = model.removeprefix("random:")
+    values = tiny_values(family)
+    return {"model_type": FAMILIES[family][1], **values, **values.get("text_config", {})}
 
 
 def _shape(header: Header) -> Shape:
@@ -109,32 +127,61 @@ def _shape(header: Header) -> Shape:
 
     width = number("hidden_size", "n_embd", "d_model", "dim", default=64)
     layers = number("num_hidden_layers", "n_layer", "num_layers", "n_layers", default=4)
+    rule = RULES.get(str(header.config.get("model_type", "")))
+    prefixed = rule.prefixed if rule else bool(header.config.get("is_encoder_decoder"))
+    encoder_layers = layers if prefixed else 0
+    layers = number("num_decoder_layers", default=layers) if prefixed else layers
     heads = number("num_attention_heads", "n_head", "num_heads", "n_heads", default=4)
     kv_heads = number("num_key_value_heads", "multi_query_group_num", default=heads)
     head_dim = number("head_dim", "d_kv", default=max(1, width // heads))
-    intermediate = number("intermediate_size", "n_inner", "d_ff", "ffn_dim", "hidden_dim", default=4 * width)
+    intermediate = number(
+        "intermediate_size", "n_inner", "d_ff", "ffn_dim", "ffn_hidden_size", "hidden_dim", default=4 * width
+    )
     experts = number("num_local_experts", "num_experts", "n_routed_experts", default=0)
+    experts = 0 if rule and not any(stack.experts for stack in rule.stacks) else experts
+    shared = int(number("n_shared_experts", default=0) > 0) if experts else 0
     vocabulary = number("vocab_size", default=1024)
     attention = width * head_dim * (2 * heads + 2 * kv_heads)
     expert_width = number("moe_intermediate_size", default=intermediate)
     mlp = 3 * width * (expert_width * experts if experts else intermediate)
-    reckoned = layers * (attention + mlp) + vocabulary * width
-    context = number("max_position_embeddings", "n_positions", "max_sequence_length", default=0) or None
+    reckoned = (layers + encoder_layers) * (attention + mlp) + vocabulary * width
+    context = number("max_position_embeddings", "n_positions", "max_seq_len", default=0) or None
+    dense = number("first_k_dense_replace", default=0) if experts else None
     parameters = header.parameters or reckoned
     read = header.read if header.parameters else f"{header.read} (number of weights reckoned from it)"
-    return Shape(parameters, layers, heads, kv_heads, head_dim, width, intermediate, experts, vocabulary, context, read)
+    return Shape(
+        parameters, layers, heads, kv_heads, head_dim, width, intermediate, experts, vocabulary, context, read,
+        encoder_layers, dense, shared, rule is not None and {stack.name for stack in rule.stacks} == {"encoder"},
+    )  # fmt: skip
 
 
-def unit_count(shape: Shape, signal: str) -> int:
-    """Number of units that a signal has in a model of this shape."""
-    per_layer = {
-        "z_norm": shape.heads,
-        "write_norm": shape.heads,
-        "expert_norm": shape.experts,
-        "neuron": shape.intermediate,
-        "residual": 1,
+def unit_count(shape: Shape, signal: str, mode: str = "auto") -> int:
+    """Number of units that a signal has in a model of this shape; an encoder-decoder reads with its encoder only."""
+    dense = shape.layers if shape.dense is None else min(shape.dense, shape.layers)
+    reads = bool(shape.encoder_layers) and mode == "read"
+    layers = shape.encoder_layers if reads else shape.layers
+    cross = 2 if shape.encoder_layers and not reads else 1  # a decoder's self-attention, and its cross-attention
+    per_signal = {
+        "z_norm": layers * cross * shape.heads,
+        "write_norm": layers * cross * shape.heads,
+        "expert_norm": (shape.layers - dense) * (shape.experts + shape.shared),
+        "neuron": (layers if reads else dense) * shape.intermediate,
+        "residual": layers,
     }
-    return shape.layers * per_layer[signal]
+    return per_signal[signal]
+
+
+def _which(shape: Shape, signal: str, mode: str) -> str:
+    """Which units of an encoder-decoder are meant, in words; empty for other models."""
+    if not shape.encoder_layers:
+        return ""
+    kind = {"z_norm": "heads", "write_norm": "heads", "neuron": "neurons", "residual": "residual streams"}[signal]
+    other = "auto" if mode == "read" else "read"
+    rest = unit_count(shape, signal, other)
+    decoder = "decoder and cross-attention heads" if kind == "heads" else f"the decoder's {kind}"
+    if mode == "read":
+        return f": the encoder's {kind}; without --mode read the decoder's {rest} are recorded"
+    return f": {decoder}; the encoder's {rest} are read with --mode read"
 
 
 def estimate(model: str, settings: MapSettings, prompts: Any, studies: tuple[str, ...]) -> Estimate:
@@ -150,9 +197,16 @@ def estimate(model: str, settings: MapSettings, prompts: Any, studies: tuple[str
         A `brodmann.recordings.prompts.PromptSet`.
     studies
         Names of the studies that are asked for.
+
+    Raises
+    ------
+    AnatomyError
+        If the model has no such units.
     """
     shape, record = shape_of(model, settings), settings.record
-    units = unit_count(shape, record.signal)
+    units = unit_count(shape, record.signal, record.mode)
+    if not units:
+        raise AnatomyError(f"{model} has no units for the signal '{record.signal}', so it cannot be read")
     texts = [prompt.text for prompt in prompts.prompts]
     asked = _TEMPLATE_TOKENS + sum(map(len, texts)) / _CHARACTERS_PER_TOKEN / len(texts)
     batches = -(-len(texts) // record.batch_size)
@@ -192,7 +246,7 @@ def estimate(model: str, settings: MapSettings, prompts: Any, studies: tuple[str
         "Real runs stray by a factor of two."
     )
     disk = series * (1 + nulls) + 8.0 * units**2 * 4 + 5.0e6
-    return Estimate(shape, units, tuple(lines), disk, method)
+    return Estimate(shape, units, tuple(lines), disk, method, _which(shape, record.signal, record.mode))
 
 
 def matmul_speed() -> float:

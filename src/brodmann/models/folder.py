@@ -7,6 +7,8 @@ from pathlib import Path
 from brodmann.errors import ModelError
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+NO_TOKENIZER = "no tokenizer in the folder: save it there too (tokenizer.save_pretrained)"
+_TOKENIZERS = ("token", "vocab", "merges", "spiece", "sentencepiece", "tekken", "bpe")
 
 
 def check_folder(folder: Path, *, allow_pickle: bool) -> None:
@@ -16,7 +18,7 @@ def check_folder(folder: Path, *, allow_pickle: bool) -> None:
     ------
     ModelError
         If there is no config or no weights, weights are pickled (and not allowed), or a safetensors file is damaged
-        or cut short.
+        or cut short, or there is no tokenizer.
     """
     config = folder / "config.json"
     if not config.is_file():
@@ -39,6 +41,10 @@ def check_folder(folder: Path, *, allow_pickle: bool) -> None:
             raise ModelError(f"{folder} holds no weights (no .safetensors file)")
     for path in tensors:
         check_safetensors(path)
+    if not any(
+        path.name.startswith(_TOKENIZERS) or path.suffix in (".tiktoken", ".model") for path in folder.iterdir()
+    ):
+        raise ModelError(f"{folder}: {NO_TOKENIZER}")
 
 
 def check_safetensors(path: Path) -> None:

@@ -1,6 +1,5 @@
 """The hub, as far as loading needs it: is it there, what of it is on this machine, and what its errors mean."""
 
-import difflib
 import os
 import socket
 from pathlib import Path
@@ -9,7 +8,7 @@ from urllib.parse import urlsplit
 from huggingface_hub import constants, try_to_load_from_cache
 
 from brodmann.errors import ModelError
-from brodmann.models.packaged import PACKAGED
+from brodmann.models.early import suggestion
 
 _ABSENT = (
     "is not a local folder",
@@ -50,8 +49,7 @@ def absent(name: str, revision: str | None, message: str) -> ModelError | None:
     """What to say where the hub's library did not find a model; None if its message is about something else."""
     if not any(part in message for part in _ABSENT):
         return None
-    close = difflib.get_close_matches(name.lower(), [*PACKAGED], n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    hint = suggestion(name)
     what = f"model '{name}'" + (f" at revision '{revision}'" if revision else "")
     if constants.HF_HUB_OFFLINE:
         return ModelError(f"{what} is not on this machine, and HF_HUB_OFFLINE forbids the network{hint}")

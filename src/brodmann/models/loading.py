@@ -25,6 +25,7 @@ from brodmann.errors import AnatomyError, ModelError
 from brodmann.models.anatomy import read_anatomy
 from brodmann.models.cache import file_sha256, weights_sha256
 from brodmann.models.check import self_test
+from brodmann.models.early import check_name
 from brodmann.models.folder import check_folder
 from brodmann.models.gguf_file import convert
 from brodmann.models.glass import open_glass
@@ -32,8 +33,9 @@ from brodmann.models.hub import absent, hub_reachable, snapshot_folder
 from brodmann.models.packaged import PACKAGED
 from brodmann.models.quiet import check_device, one_line, quiet
 from brodmann.models.subject import Provenance, Subject
+from brodmann.models.tiny import CONTEXT
 from brodmann.models.tokenizers_built import byte_tokenizer
-from brodmann.models.untrained import CONTEXT, fresh_model, tiny_config
+from brodmann.models.untrained import fresh_model, tiny_config
 from brodmann.settings import DType
 
 _ENCODERS = {"bert", "roberta", "distilbert", "modernbert"}
@@ -107,8 +109,6 @@ def load(
     """
     name = str(name)
     check_device(device)
-    if not name.strip():
-        raise ModelError("the model's name is empty")
     if dtype not in get_args(DType):
         raise ModelError(f"dtype '{dtype}' is unknown; choose one of {', '.join(get_args(DType))}")
     request = _Request(name, revision, device, getattr(torch, dtype), trust_remote_code, allow_pickle, seed)
@@ -150,22 +150,16 @@ def _quantisation(config: Any) -> str | None:
 def _open(request: _Request) -> _Opened:
     name = request.name
     path = Path(name).expanduser()
+    check_name(name, allow_pickle=request.allow_pickle)
     if name.startswith("random:"):
         return _open_random(request)
     if name in PACKAGED:
         return _open_packaged(request)
     if path.suffix.lower() == ".gguf":
-        if not path.is_file():
-            raise ModelError(f"there is no file {path}")
         return _open_gguf(request, path)
     if path.is_dir():
-        check_folder(path, allow_pickle=request.allow_pickle)
         provenance: Provenance = {"source": f"folder {path.resolve().name}", "weights_hash": weights_sha256(path)}
         return _open_pretrained(request, str(path), provenance)
-    if path.is_file():
-        raise ModelError(f"{path} is a file; give the folder that holds it, or a .gguf file")
-    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or "\\" in name:
-        raise ModelError(f"there is no folder {path}")
     return _open_hub(request)
 
 
@@ -275,6 +269,8 @@ def _auto_class(config: Any) -> Any:
 
 def _explained(request: _Request, error: BaseException) -> ModelError:
     name, text = request.name, str(error)
+    if "backend tokenizer" in text or "load tokenizer" in text:
+        return ModelError(f"{name}: no tokenizer that can be read; save it as tokenizer.json too (save_pretrained)")
     if "trust_remote_code" in text:
         return ModelError(f"{name} needs code that ships with it; trust_remote_code runs it, if you trust its authors")
     if "does not appear to have a file named model.safetensors" in text or ("safetensors" in text and ".bin" in text):

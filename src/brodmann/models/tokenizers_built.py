@@ -9,7 +9,6 @@ from transformers import PreTrainedTokenizerFast
 BYTE_SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>", "<mask>")
 GLASS_SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
 UNKNOWN = "<unk>"
-BYTE_VOCABULARY = len(BYTE_SPECIALS) + 256
 
 
 def byte_tokenizer(context: int) -> PreTrainedTokenizerFast:

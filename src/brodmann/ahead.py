@@ -1,0 +1,53 @@
+"""What the command line says before a model is opened: mistakes that can be seen from there, and the dry run.
+
+Nothing here imports torch, which alone takes seconds.
+"""
+
+from brodmann.settings import MapSettings
+
+
+def refuse(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -> None:
+    """Refuse what cannot work: device, name, folder, family, prompts, numbers.
+
+    Raises
+    ------
+    ModelError, PromptError, SettingsError
+        In the words that opening the model would use.
+    """
+    from brodmann.atlas.plan import check_lengths, check_ranges, choose
+    from brodmann.models.early import check_device_early, check_hub, check_name
+    from brodmann.recordings.prompts import read_prompts
+
+    check_ranges(settings)
+    check_lengths(settings, choose(studies))
+    check_device_early(settings.load.device)
+    check_name(model, allow_pickle=settings.load.allow_pickle)
+    read_prompts(settings.record.prompts)
+    check_hub(model, settings.load.revision)
+
+
+def dry_run(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -> None:
+    """Print tasks, time and memory, and whether the prompts fit.
+
+    Raises
+    ------
+    AnatomyError, PromptError, SettingsError
+        Where the run itself would be refused.
+    """
+    from brodmann.atlas.estimate import estimate
+    from brodmann.atlas.fit import fit
+    from brodmann.atlas.plan import choose
+    from brodmann.console import console, duration, size, table
+    from brodmann.recordings.prompts import read_prompts
+
+    chosen = choose(studies)
+    prompts = read_prompts(settings.record.prompts)
+    reckoned = estimate(model, settings, prompts, tuple(study.name for study in chosen))
+    fits = fit(model, settings, prompts)
+    rows = [(line.what, str(line.tasks), duration(line.seconds), size(line.memory)) for line in reckoned.lines]
+    tasks = sum(line.tasks for line in reckoned.lines)
+    rows.append(("all", str(tasks), duration(reckoned.seconds), size(reckoned.memory)))
+    screen = console()
+    screen.print(f"{model}: {reckoned.units} units in {reckoned.shape.layers} layers{reckoned.which}\n", markup=False)
+    screen.print(table(("step", "tasks", "time", "memory"), rows, right=(1, 2, 3)))
+    screen.print(f"\n{size(reckoned.disk)} on disk. {reckoned.method} {fits}", markup=False)
