@@ -1,6 +1,8 @@
 """Studies of other packages: found by entry point, planned, run, tabled and drawn like our own."""
 
+import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,3 +187,25 @@ def test_chapters_that_fail_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
     install(tmp_path, entry, monkeypatch)
     with pytest.raises(ReportError, match=blamed):
         mapped(tmp_path, studies=["loudness"])
+
+
+def test_the_study_in_contributing_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (entry,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    install(tmp_path, "LOUDEST", monkeypatch)
+    (tmp_path / "loudness.py").write_text(code)
+    ((group, points),) = tomllib.loads(entry)["project"]["entry-points"].items()
+    lines = "".join(f"{name} = {value}\n" for name, value in points.items())
+    (tmp_path / "loudness_study-1.0.dist-info" / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+    atlas = mapped(tmp_path, studies=["loudness"])
+    sys.modules.pop("loudness")
+    (finding,) = atlas.findings
+    units = atlas.units
+    late, early = (units.loc[(units["depth"] > 0.5) == side, "mean_activity"].mean() for side in (True, False))
+    assert finding.estimate == pytest.approx(late - early, rel=1e-5)
+    assert finding.n == 2
+    np.testing.assert_allclose(units["loudness"], units["mean_activity"], rtol=1e-5)
+    page = atlas.report.read_text(encoding="utf-8")
+    assert "Units of the later half of the layers speak louder" in page
+    assert "@misc{loudness," in page
