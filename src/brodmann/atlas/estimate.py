@@ -15,7 +15,7 @@ from brodmann.atlas.source import Header, find, read_header
 from brodmann.errors import AnatomyError, ModelError
 from brodmann.models.rules import FAMILIES, RULES
 from brodmann.models.tiny import tiny_values
-from brodmann.settings import MapSettings
+from brodmann.settings import SIGNALS, MapSettings, Signal
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 _MEMORY_BANDWIDTH = 1.0e10  # bytes per second and CPU process: weights are read once per generation step
@@ -155,27 +155,28 @@ def _shape(header: Header) -> Shape:
     )  # fmt: skip
 
 
-def unit_count(shape: Shape, signal: str, mode: str = "auto") -> int:
+def unit_count(shape: Shape, signal: Signal, mode: str = "auto") -> int:
     """Number of units that a signal has in a model of this shape; an encoder-decoder reads with its encoder only."""
     dense = shape.layers if shape.dense is None else min(shape.dense, shape.layers)
     reads = bool(shape.encoder_layers) and mode == "read"
     layers = shape.encoder_layers if reads else shape.layers
     cross = 2 if shape.encoder_layers and not reads else 1  # a decoder's self-attention, and its cross-attention
-    per_signal = {
-        "z_norm": layers * cross * shape.heads,
-        "write_norm": layers * cross * shape.heads,
-        "expert_norm": (shape.layers - dense) * (shape.experts + shape.shared),
+    per_kind = {
+        "head": layers * cross * shape.heads,
+        "expert": (shape.layers - dense) * (shape.experts + shape.shared),
         "neuron": (layers if reads else dense) * shape.intermediate,
         "residual": layers,
     }
-    return per_signal[signal]
+    return per_kind[SIGNALS[signal].kind]
 
 
-def _which(shape: Shape, signal: str, mode: str) -> str:
+def _which(shape: Shape, signal: Signal, mode: str) -> str:
     """Which units of an encoder-decoder are meant, in words; empty for other models."""
     if not shape.encoder_layers:
         return ""
-    kind = {"z_norm": "heads", "write_norm": "heads", "neuron": "neurons", "residual": "residual streams"}[signal]
+    kind = {"head": "heads", "expert": "experts", "neuron": "neurons", "residual": "residual streams"}[
+        SIGNALS[signal].kind
+    ]
     other = "auto" if mode == "read" else "read"
     rest = unit_count(shape, signal, other)
     decoder = "decoder and cross-attention heads" if kind == "heads" else f"the decoder's {kind}"
