@@ -62,13 +62,27 @@ class RecordSettings:
     """What is recorded while the model works."""
 
     prompts: str = "cognitive"
-    """Built-in prompt set, or a JSON, JSONL, CSV or .txt file; a .txt file is split into prompts at its blank lines."""
+    """Built-in prompt set, or a file:
+    .json: a list of strings, or of objects with prompt,
+    category and id; .jsonl: one such entry a line;
+    .csv: a column prompt, perhaps category and id;
+    .txt: passages split at blank lines.
+    """
     signal: Signal = "z_norm"
-    """What is read from each unit."""
+    """What is read from each unit:
+    z_norm: a head's output before its projection
+    write_norm: what a head adds to the residual stream
+    expert_norm: an expert's gated output
+    neuron: an MLP neuron's activation
+    residual: the residual stream after a layer
+    """
     mode: Literal["auto", "generate", "read"] = "auto"
     """generate: greedy text of the model; read: the given text, teacher-forced. auto: read for encoders."""
     new_tokens: int = 100
-    """Tokens generated per prompt: the length of each unit's series."""
+    """Tokens generated per prompt: the length of each unit's series.
+    In read mode: length of the windows that a .txt file
+    is cut into; other prompts are read whole.
+    """
     batch_size: int = 30
     """Prompts that run through the model together. Part of the task's key: it changes the last bits."""
     stop_at_eos: bool = False
