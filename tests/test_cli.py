@@ -4,10 +4,11 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from brodmann import cli, console
+from brodmann import cli, console, open_atlas
 from brodmann.cli import COMMANDS, main
 from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, from_yaml, to_yaml
 from brodmann.stats import Finding
@@ -172,8 +173,50 @@ def test_findings_read_without_colour_at_80_columns(verdict: str, capsys: pytest
     assert text.startswith(f"{marked}  {FINDING.claim[:40]}")
     flat = " ".join(text.removeprefix(marked).split())
     assert flat.startswith(FINDING.claim)
-    assert "0.412 [0.3, 0.52] rank, 0 to 1; n = 60 (prompts), p < 0.001" in flat
+    chance = ", p < 0.001 " if verdict == "supported" else " "  # beside another verdict p would read as evidence for it
+    assert f"0.412 [0.3, 0.52] rank, 0 to 1; n = 60 (prompts){chance}null" in flat
     assert flat.endswith("null: randomly initialised models of the same config")
+
+
+def test_findings_show_their_margin_and_what_was_not_tested(capsys: pytest.CaptureFixture[str]) -> None:
+    nan = float("nan")
+    few = dataclasses.replace(
+        FINDING, estimate=nan, interval=(nan, nan), p=None, verdict="inconclusive", caveats=("only 2 prompts", "second")
+    )
+    console.console().print(console.findings([dataclasses.replace(FINDING, margin=0.1), few]))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "0.412 [0.3, 0.52] rank, 0 to 1; margin 0.1; n = 60 (prompts), p < 0.001" in text
+    assert "not tested: only 2 prompts null:" in text
+    assert "nan" not in text
+    assert text.count("margin") == 1
+    assert console.correction([FINDING, few]) == "p is Holm-corrected over the 1 findings that have one"
+    assert console.correction([few]) == ""
+
+
+def test_an_unfinished_atlas_names_the_command_that_goes_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for part in ("done", "plans", "recordings/x.zarr"):
+        (tmp_path / "a b" / part).mkdir(parents=True)
+    assert "the command that began it, given again, goes on" in said(["report", "a b"], capsys, 3)
+    (tmp_path / "a b/plans/f.json").write_text(json.dumps({"provenance": {"name": "glass-en"}}))
+    go = "brodmann map glass-en --settings 'a b/settings.yaml' --out 'a b' goes on with it"
+    assert go in said(["report", "a b"], capsys, 3)
+    manifest = {"format": "brodmann atlas 1", "model": "glass-pt", "complete": False, "command": "brodmann record x"}
+    (tmp_path / "a b/atlas.json").write_text(json.dumps(manifest))
+    assert go.replace("map glass-en", "record glass-pt") in said(["report", "a b"], capsys, 3)
+
+
+def test_help_tells_prompt_files_and_signals(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(["map", "--help"], capsys)
+    for words in (
+        "expert_norm: an expert's gated output",
+        ".csv: a column prompt",
+        "split at blank lines",
+        "In read mode",
+    ):
+        assert words in text
+    text = said(["prompts", "--help"], capsys)
+    assert "[SET|FILE]" in text
+    assert "CSV (a column prompt" in text
 
 
 @pytest.mark.parametrize(
@@ -214,6 +257,18 @@ def test_one_atlas_from_map_to_cite(capsys: pytest.CaptureFixture[str], tmp_path
     changed = said(["synergy", "a", "--core-fraction", "0.5"], capsys)
     assert "The synergistic core" in changed
     assert "record batch" not in changed
+    assert "the report now shows these settings; results of earlier settings stay in results/" in " ".join(
+        changed.split()
+    )
+    assert len(list((tmp_path / "a" / "results").glob("synergy-*.zarr"))) == 2
+    assert "report now shows" not in " ".join(text.split())
+    command = json.loads((tmp_path / "a" / "atlas.json").read_text())["command"]
+    assert command == "brodmann map glass-en --settings a/settings.yaml --out a-again"
+    assert command in (tmp_path / "a" / "report.html").read_text()
+    said(command.split()[1:], capsys)
+    assert (tmp_path / "a-again" / "settings.yaml").read_text() == (tmp_path / "a" / "settings.yaml").read_text()
+    first, second = (open_atlas(name).results["synergy"] for name in ("a", "a-again"))
+    assert np.array_equal(first["rank"], second["rank"], equal_nan=True)
 
     page = tmp_path / "a" / "report.html"
     page.unlink()

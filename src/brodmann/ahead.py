@@ -3,6 +3,9 @@
 Nothing here imports torch, which alone takes seconds.
 """
 
+from pathlib import Path
+
+from brodmann.errors import Incomplete
 from brodmann.settings import MapSettings
 
 
@@ -24,6 +27,33 @@ def refuse(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -
     check_name(model, allow_pickle=settings.load.allow_pickle)
     read_prompts(settings.record.prompts)
     check_hub(model, settings.load.revision)
+
+
+def refuse_unfinished(atlas: Path) -> None:
+    """Refuse an atlas whose run was stopped.
+
+    Raises
+    ------
+    Incomplete
+        Names the command that goes on.
+    """
+    from brodmann.atlas.job import going_on
+    from brodmann.atlas.store import Folder
+
+    said = going_on(Folder(atlas))
+    if said is not None:
+        raise Incomplete(said)
+
+
+def earlier_settings(model: str, out: Path | None) -> str:
+    """YAML of the settings that an atlas shows before a run; empty where it shows nothing yet."""
+    from brodmann.atlas.atlas import default_out
+
+    root = out if out is not None else default_out(model)
+    try:
+        return (root / "settings.yaml").read_text(encoding="utf-8") if (root / "report.html").exists() else ""
+    except OSError:
+        return ""
 
 
 def dry_run(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -> None:

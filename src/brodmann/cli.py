@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import tyro
 
 from brodmann.errors import BrodmannError
-from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, from_yaml
+from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, from_yaml, to_yaml
 
 ABOUT = """An atlas of the functional anatomy of language models, with a null model beside every claim.
 
@@ -145,9 +145,11 @@ def report_(
     open_
         Open the page in the browser.
     """
+    from brodmann.ahead import refuse_unfinished
     from brodmann.atlas import open_atlas
     from brodmann.atlas.report import render
 
+    refuse_unfinished(atlas)
     page = render(open_atlas(atlas).path)
     print(page)
     if open_:
@@ -213,13 +215,17 @@ def _check(model: str, spec: str | None) -> None:
         raise AnatomyError(f"{model} cannot be read exactly; see the table above")
 
 
-def prompts_(name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="SET|FILE")] = None) -> None:
+def prompts_(name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[SET|FILE]")] = None) -> None:
     """List the built-in prompt sets, or show the prompts of one set or file.
+
+    A prompt file is JSON (a list of strings, or of objects with prompt, category
+    and id), JSONL (one such entry a line), CSV (a column prompt, perhaps category
+    and id), or .txt (passages split at blank lines).
 
     Parameters
     ----------
     name
-        Built-in set or file to show.
+        Built-in set or file to show; without it, all sets are listed.
     """
     from brodmann.console import console, table
     from brodmann.recordings.prompts import BUILT_IN, read_prompts
@@ -280,9 +286,10 @@ def _go(
         ahead.dry_run(model, settings, studies)
         return
     from brodmann.atlas import map as map_model
-    from brodmann.console import console, duration, findings, progress
+    from brodmann.console import console, correction, duration, findings, progress
 
     ran: list[int] = []
+    earlier = ahead.earlier_settings(model, out)
     with progress() as tell:
 
         def hear(tick: Any) -> None:
@@ -299,10 +306,13 @@ def _go(
     if found:
         screen.print(f"\n{atlas.label}: {len(found)} findings\n", markup=False, style="bold")
         screen.print(findings(found))
+        screen.print(correction(found), markup=False)
     seconds = atlas.seconds
     whole, forward = sum(seconds.values()), seconds.get("forward", 0.0)
     share = f", {forward / whole:.0%} of it in the model" if whole else ""
     screen.print(f"computed in {duration(whole)}{share}", markup=False)
+    if page and earlier not in ("", to_yaml(settings)):
+        screen.print("the report now shows these settings; results of earlier settings stay in results/", markup=False)
     # print, not the console: a path must never be wrapped
     print(atlas.report if page else atlas.path)
 

@@ -4,6 +4,7 @@ On a terminal there is colour and a moving bar; elsewhere plain lines, so that a
 carried by colour alone.
 """
 
+import math
 import os
 import sys
 import time
@@ -88,15 +89,26 @@ def findings(found: Sequence[Any]) -> Table:
         verdict = Text(f"{_MARKS[finding.verdict]} {finding.verdict}", style=_STYLES[finding.verdict])
         low, high = finding.interval
         measured = f"{number(finding.estimate)} [{number(low)}, {number(high)}] {finding.units}".strip()
+        measured += f"; margin {number(finding.margin)}" if finding.margin else ""
         # p is evidence for the claim against its nulls; beside another verdict it would read as evidence for that.
         shown = finding.verdict == "supported" and finding.p is not None
         chance = f", p {'<' if finding.p < 0.001 else '='} {max(finding.p, 0.001):.3g}" if shown else ""
         told = Text(f"{finding.claim}\n", style="bold")
-        told.append(f"{measured}; n = {finding.n} ({finding.unit_of_inference}s){chance}", style="not bold")
+        if math.isnan(finding.estimate):
+            told.append(": ".join(("not tested", *finding.caveats[:1])), style="not bold")
+        else:
+            told.append(f"{measured}; n = {finding.n} ({finding.unit_of_inference}s){chance}", style="not bold")
         if finding.null:
             told.append(f"\nnull: {finding.null}", style="not bold dim")
         made.add_row(verdict, told)
     return made
+
+
+def correction(found: Sequence[Any]) -> str:
+    """What to say once under the findings about their p values; empty where none is shown."""
+    shown = any(finding.verdict == "supported" and finding.p is not None for finding in found)
+    tested = sum(finding.p is not None for finding in found)
+    return f"p is Holm-corrected over the {tested} findings that have one" if shown else ""
 
 
 def number(value: float) -> str:

@@ -1,6 +1,7 @@
 """One call of `map` from its fingerprint to its manifest: what is known, what is missing, what it cost."""
 
 import json
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,13 @@ class Job:
     folder: Folder
     address: str = ""
     """What a model that the caller opened is; empty where it is opened by its name."""
+
+    @property
+    def command(self) -> str:
+        """What repeats this run beside it, from the folder that it was given in (paths are as they were given)."""
+        verb = "map" if self.page else "record"
+        root = self.folder.root
+        return f"{_words(verb, self.model, root)} --out {shlex.quote(f'{root}-again')}"
 
     def do(self, subject: Any, engine: Engine, tell: Tell | None) -> int:
         """Run what is missing and give the number of tasks that were run; with none missing, open no model.
@@ -168,6 +176,7 @@ class Job:
                 "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
                 "seconds_share": {"forward": round(forward, 4), "other": round(1.0 - forward, 4)},
                 "complete": complete,
+                "command": self.command,
                 "fingerprint": self.fingerprint,
                 "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
@@ -192,3 +201,34 @@ class Job:
             if event.get("event") == "stage" and event.get("task") == self.fingerprint:
                 seconds[event["stage"]] = seconds.get(event["stage"], 0.0) + float(event["seconds"])
         return seconds
+
+
+def _words(verb: str, model: str, root: Path) -> str:
+    return f"brodmann {verb} {shlex.quote(model)} --settings {shlex.quote(str(root / 'settings.yaml'))}"
+
+
+def going_on(folder: Folder) -> str | None:
+    """Say what an unfinished atlas lacks and which command goes on; None for a finished one, or for no atlas at all."""
+    try:
+        manifest = folder.read_manifest()
+    except StoreError:
+        if not folder.begun():
+            return None
+        manifest = {"complete": False}
+    if manifest.get("complete", True):
+        return None
+    model = manifest.get("model") or _model_of(folder)
+    verb = "record" if str(manifest.get("command", "")).startswith("brodmann record") else "map"
+    out = f" --out {shlex.quote(str(folder.root))}"
+    go = f"{_words(verb, str(model), folder.root)}{out}" if model else "the command that began it, given again,"
+    return f"{folder.root} is not complete: the run was stopped; {go} goes on with it"
+
+
+def _model_of(folder: Folder) -> str | None:
+    """The model's name, from what was noted when it was opened."""
+    for path in sorted((folder.root / "plans").glob("*.json")):
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["provenance"]["name"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None

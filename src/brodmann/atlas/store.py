@@ -134,12 +134,16 @@ class Folder:
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise StoreError(f"cannot write to {self.root}: no permission; choose another --out")
         names = {p.name for p in self.root.iterdir()}
-        begun = names <= _BEGUN and "done" in names
-        if names and MANIFEST not in names and not begun:
+        if names and MANIFEST not in names and not self.begun():
             example = sorted(names - _BEGUN or names)[0]
             raise StoreError(f"{self.root} is not an atlas and holds other files ({example}); choose another --out")
         if MANIFEST in names:
             self.read_manifest()
+
+    def begun(self) -> bool:
+        """Whether a run began here and was killed before its first manifest."""
+        names = {p.name for p in self.root.iterdir()} if self.root.is_dir() else set()
+        return names <= _BEGUN and "done" in names
 
     def create(self) -> bool:
         """Make the folder and its parts; says whether the folder is new."""
@@ -239,7 +243,8 @@ class Folder:
         Keys: ``format``, ``brodmann`` (version), ``label``, ``model`` (as given), ``provenance`` (of the subject),
         ``recording`` (path of the current recording), ``controls`` (paths of the random models' recordings),
         ``results`` (study -> path), ``skipped`` (study -> reason), ``tables`` (name -> path), ``seconds``
-        (stage -> wall seconds), ``seconds_share`` (forward and other), ``complete``, ``fingerprint``, ``updated``.
+        (stage -> wall seconds), ``seconds_share`` (forward and other), ``complete``,
+        ``command`` (repeats the run), ``fingerprint``, ``updated``.
         Paths are relative to the atlas.
         """
         write_text(self.root / MANIFEST, json.dumps({"format": FORMAT, **facts}, indent=1, ensure_ascii=False) + "\n")
