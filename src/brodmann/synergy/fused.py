@@ -25,6 +25,7 @@ _L1, _L2, _L3, _L4 = (
     2.222219843214978396e-01,
 )
 _L5, _L6, _L7 = 1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01
+_RUN = 512  # pairs whose atoms are collected before they are written out
 _CONTRACT = {*("contract", "nsz", "arcp")}  # rounding may differ in the last bit; NaN and infinity keep their meaning
 
 
@@ -105,38 +106,43 @@ def _store(out, j, v):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def mmi_atoms(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya, start, stop, index, out, near):  # type: ignore[no-untyped-def]
-    """Atoms under MMI of the pairs (row, column) with ``start <= row < stop`` and ``row < column``.
+def mmi_atoms(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya, start, index, out, near):  # type: ignore[no-untyped-def]
+    """Atoms under MMI of the pairs (row, column) with row < column, for a block of rows that begins at ``start``.
 
-    r_xy, r_ab, r_xb, r_ya, near: (unit, unit); r_xa, r_yb: (unit,); out: (atom, unit, unit) for the atoms ``index``.
+    r_xy, r_ab, r_xb, r_ya: (row, column), rows and columns counted from ``start``; r_xa, r_yb: (unit,);
+    near: (unit, unit); out: (atom, unit, unit) for the atoms ``index``.
     """
-    units = r_xy.shape[0]
-    i, scratch = np.empty((7, units)), np.empty((16, 1, units))
+    units = r_xa.shape[0]
+    i, scratch = np.empty((7, units)), np.empty((16, _RUN + 8))
     bits, exponent = i.view(np.int64), np.empty(units, np.int64)
     i_yb = np.empty(units)
     for j in range(start, units):
         i_yb[j] = -0.5 * math.log(max((1 - r_yb[j]) * (1 + r_yb[j]), _FLOOR))
-    for row in range(start, stop):
-        first = row + 1
+    for row in range(start, start + r_xy.shape[0]):
+        n, first = row - start, row + 1
         _mmi_row(
-            r_xy[row, first:], r_ab[row, first:], r_xa[row], r_yb[first:], r_xb[row, first:], r_ya[row, first:],
+            r_xy[n, n + 1 :], r_ab[n, n + 1 :], r_xa[row], r_yb[first:], r_xb[n, n + 1 :], r_ya[n, n + 1 :],
             i[:, first:], bits[:, first:], exponent, near[row, first:],
         )  # fmt: skip
         xa = -0.5 * math.log(max((1 - r_xa[row]) * (1 + r_xa[row]), _FLOOR))
-        values = out[:, row] if index.shape[0] == 16 else scratch[:, 0]
-        for j in range(first, units):
-            yb, xb, ya = i_yb[j], i[0, j], i[1, j]
-            xy_a, xy_b, x_ab, y_ab = i[2, j], i[3, j], i[4, j], i[5, j]
-            r_a, r_b, q_x, q_y = min(xa, ya), min(xb, yb), min(xa, xb), min(ya, yb)
-            v = _atoms(
-                xa, xb, ya, yb, xy_a, xy_b, x_ab, y_ab, xy_a + i[6, j],
-                r_a, r_b, min(x_ab, y_ab), q_x, q_y, min(xy_a, xy_b), min(r_a, r_b),
-            )  # fmt: skip
-            _store(values, j, v)
-        if index.shape[0] < 16:
-            for k in range(index.shape[0]):
-                for j in range(first, units):
-                    out[k, row, j] = scratch[index[k], 0, j]
+        # Sixteen matrices that lie a power of two apart share cache sets: writing all of them pair by pair would evict
+        # each line before it is full. A run of pairs is collected first, then copied matrix by matrix.
+        for begin in range(first, units, _RUN):
+            length = min(_RUN, units - begin)
+            for k in range(length):
+                j = begin + k
+                yb, xb, ya = i_yb[j], i[0, j], i[1, j]
+                xy_a, xy_b, x_ab, y_ab = i[2, j], i[3, j], i[4, j], i[5, j]
+                r_a, r_b, q_x, q_y = min(xa, ya), min(xb, yb), min(xa, xb), min(ya, yb)
+                v = _atoms(
+                    xa, xb, ya, yb, xy_a, xy_b, x_ab, y_ab, xy_a + i[6, j],
+                    r_a, r_b, min(x_ab, y_ab), q_x, q_y, min(xy_a, xy_b), min(r_a, r_b),
+                )  # fmt: skip
+                _store(scratch, k, v)
+            for m in range(index.shape[0]):
+                source, target = scratch[index[m]], out[m, row]
+                for k in range(length):
+                    target[begin + k] = source[k]
 
 
 @njit(inline="always", fastmath=_CONTRACT, **_JIT)
@@ -201,16 +207,17 @@ def _row_sums(values, sums):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def ccs_atoms(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya, x, y, a, b, start, stop, index, out, near):  # type: ignore[no-untyped-def]
+def ccs_atoms(r_xy, r_ab, r_xa, r_yb, r_xb, r_ya, x, y, a, b, start, index, out, near):  # type: ignore[no-untyped-def]
     """Atoms under CCS, averaged over samples. As `mmi_atoms`; x, y, a, b (unit, sample) are centred and divided by
     their ``ddof=1`` standard deviation.
     """
     units, samples = x.shape
     half = 0.5 / samples
     s, series, values = np.empty(7), np.empty((7, samples)), np.empty((16, units))
-    for row in range(start, stop):
+    for row in range(start, start + r_xy.shape[0]):
         for j in range(row + 1, units):
-            r = (r_xy[row, j], r_ab[row, j], r_xa[row], r_yb[j], r_xb[row, j], r_ya[row, j])
+            m, n = row - start, j - start
+            r = (r_xy[m, n], r_ab[m, n], r_xa[row], r_yb[j], r_xb[m, n], r_ya[m, n])
             (_, v_ab, v_xa, v_yb, v_xb, v_ya, v_a, v_b, v_x, v_y, k_a, k_b, k_x, k_y, k_ba, v_ba, w_ab, least) = (
                 _conditionals(r[0], r[1], r[2], r[3], r[4], r[5])
             )

@@ -4,6 +4,7 @@ Nothing is estimated here that `gaussian`, `binary` and `lattice` do not define;
 are computed where, and how much memory that takes.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +35,14 @@ class PairAtoms:
     names: tuple[str, ...]
     values: Float[np.ndarray, "atom unit unit"]
     near_singular: Bool[np.ndarray, "unit unit"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Arrays that blocks fill: atoms (atom, unit, unit) and near-singular pairs (unit, unit)."""
+
+    values: Float[np.ndarray, "atom unit unit"]
+    near: Bool[np.ndarray, "unit unit"]
 
 
 def pair_atoms(
@@ -76,7 +85,7 @@ def pair_atoms(
     near = np.zeros((units, units), dtype=bool)
     use_fused = rows.past.device.type == "cpu" and not rows.discrete if backend == "auto" else backend == "fused"
     make = _fused_blocks if use_fused else _torch_blocks
-    work, height = make(rows, columns, redundancy, [ATOMS.index(name) for name in kept], out, near, block)
+    work, height = make(rows, columns, redundancy, [ATOMS.index(name) for name in kept], Target(out, near), block)
     _over_rows(work, units, height)
     if both:
         partner = np.array([kept.index(ATOMS[SWAPPED[ATOMS.index(name)]]) for name in kept])
@@ -120,13 +129,17 @@ def _over_rows(work: Callable[[int, int], None], units: int, height: int) -> Non
         for span in spans:
             work(*span)
         return
-    with ThreadPoolExecutor(threads) as pool_of_threads:
-        list(pool_of_threads.map(lambda span: work(*span), spans))
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool_of_threads:
+            list(pool_of_threads.map(lambda span: work(*span), spans))
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
 class _Correlations:
-    """The six correlations of each pair: unit i of the rows with unit j of the columns."""
+    """The six correlations of pairs of a block: its rows with all units from its first row on."""
 
     xy: Tensor
     ab: Tensor
@@ -135,69 +148,70 @@ class _Correlations:
     xb: Tensor
     ya: Tensor
 
-    @classmethod
-    def of(cls, rows: Windows, columns: Windows) -> "_Correlations":
-        n = rows.past.shape[1] - 1
-        own_rows, own_columns = ((w.past * w.future).sum(1) / n for w in (rows, columns))
-        xb = rows.past @ columns.future.T / n
-        ya = xb.T.contiguous() if rows is columns else rows.future @ columns.past.T / n
-        return cls(rows.past @ columns.past.T / n, rows.future @ columns.future.T / n, own_rows, own_columns, xb, ya)
+
+def _correlate(rows: Windows, columns: Windows) -> Callable[[int, int], _Correlations]:
+    """Correlations by blocks of rows: a block stays in cache where all pairs at once would not."""
+    scale = math.sqrt(rows.past.shape[1] - 1)
+    x, a, y, b = (w / scale for w in (rows.past, rows.future, columns.past, columns.future))
+    own_rows, own_columns = (x * a).sum(1), (y * b).sum(1)
+
+    def block(start: int, stop: int) -> _Correlations:
+        down, across = slice(start, stop), slice(start, None)
+        return _Correlations(
+            x[down] @ y[across].T, a[down] @ b[across].T, own_rows, own_columns,
+            x[down] @ b[across].T, a[down] @ y[across].T,
+        )  # fmt: skip
+
+    return block
+
+
+Work = Callable[[int, int], None]
 
 
 def _fused_blocks(
-    rows: Windows,
-    columns: Windows,
-    redundancy: str,
-    index: list[int],
-    out: np.ndarray,
-    near: np.ndarray,
-    block: int | None,
-) -> tuple[Callable[[int, int], None], int]:
-    r = _Correlations.of(rows, columns)
-    arguments = [value.numpy() for value in (r.xy, r.ab, r.xa, r.yb, r.xb, r.ya)]
-    kernel = fused.mmi_atoms
-    if redundancy == "ccs":
-        kernel = fused.ccs_atoms
-        arguments += [w.contiguous().numpy() for w in (rows.past, columns.past, rows.future, columns.future)]
+    rows: Windows, columns: Windows, redundancy: str, index: list[int], out: Target, pairs: int | None
+) -> tuple[Work, int]:
+    correlations = _correlate(rows, columns)
     which = np.array(index)
+    samples = tuple(w.contiguous().numpy() for w in (rows.past, columns.past, rows.future, columns.future))
 
     def work(start: int, stop: int) -> None:
-        kernel(*arguments, start, stop, which, out, near)
+        r = correlations(start, stop)
+        arguments = [value.numpy() for value in (r.xy, r.ab, r.xa, r.yb, r.xb, r.ya)]
+        if redundancy == "ccs":
+            fused.ccs_atoms(*arguments, *samples, start, which, out.values, out.near)
+        else:
+            fused.mmi_atoms(*arguments, start, which, out.values, out.near)
 
-    return work, max(1, min(32, (block or out[0].size) // max(out.shape[1], 1)))
+    units = rows.past.shape[0]
+    return work, max(1, min(64, (pairs or units**2) // units))
 
 
 def _torch_blocks(
-    rows: Windows,
-    columns: Windows,
-    redundancy: str,
-    index: list[int],
-    out: np.ndarray,
-    near: np.ndarray,
-    block: int | None,
-) -> tuple[Callable[[int, int], None], int]:
-    r = None if rows.discrete else _Correlations.of(rows, columns)
-    samples = rows.past.shape[1] if redundancy == "ccs" and r is not None else 1
-    pairs = block or max(1, _BYTES_PER_BLOCK // (8 * 40 * samples))
+    rows: Windows, columns: Windows, redundancy: str, index: list[int], out: Target, pairs: int | None
+) -> tuple[Work, int]:
+    correlations = None if rows.discrete else _correlate(rows, columns)
+    samples = rows.past.shape[1] if redundancy == "ccs" and correlations is not None else 1
 
     def work(start: int, stop: int) -> None:
         span = slice(start, stop), slice(start, None)
-        if r is None:
+        if correlations is None:
             values = _binary_atoms(rows, columns, redundancy, span)
         else:
-            c, i = _gaussian_pairs(r, span)
-            near[span] = np.triu(c.near_singular.cpu().numpy(), 1)
+            c, i = _gaussian_pairs(correlations(start, stop), span)
+            out.near[span] = np.triu(c.near_singular.cpu().numpy(), 1)
             if redundancy == "ccs":
                 local = _gaussian_samples(c, rows, columns, span)
                 means = tuple(v.mean(-1) for v in gaussian.ccs_redundancies(local))
                 values = atoms(*i.astuple(), *means)
             else:
                 values = atoms(*i.astuple(), *gaussian.mmi_redundancies(i))
-        upper = out.shape[1] - start
+        shape = stop - start, out.near.shape[1] - start
         for position, k in enumerate(index):
-            out[(position, *span)] = np.triu(values[k].expand(stop - start, upper).cpu().numpy(), 1)
+            out.values[(position, *span)] = np.triu(values[k].expand(shape).cpu().numpy(), 1)
 
-    return work, max(1, pairs // max(out.shape[1], 1))
+    units = rows.past.shape[0]
+    return work, max(1, (pairs or max(1, _BYTES_PER_BLOCK // (8 * 40 * samples))) // units)
 
 
 _Span = tuple[slice, slice]
@@ -205,7 +219,7 @@ _Span = tuple[slice, slice]
 
 def _gaussian_pairs(r: _Correlations, span: _Span) -> tuple[gaussian.Conditionals, gaussian.Informations]:
     down, across = span
-    c = gaussian.conditionals(r.xy[span], r.ab[span], r.xa[down, None], r.yb[None, across], r.xb[span], r.ya[span])
+    c = gaussian.conditionals(r.xy, r.ab, r.xa[down, None], r.yb[None, across], r.xb, r.ya)
     return c, gaussian.mean_informations(c)
 
 
@@ -251,7 +265,7 @@ def local_atoms(
         i = binary.mean_informations(p)
         local = binary.sample_informations(p, (rows.past, rows.future, rows.past, rows.future))
     else:
-        c, i = _gaussian_pairs(_Correlations.of(rows, rows), span)
+        c, i = _gaussian_pairs(_correlate(rows, rows)(0, rows.past.shape[0]), span)
         local = _gaussian_samples(c, rows, rows, span)
     tolerance = binary.NO_SIGN if rows.discrete else 0.0
     shares = (
