@@ -12,7 +12,7 @@ import pytest
 
 import brodmann as bd
 from brodmann.atlas.atlas import Atlas
-from brodmann.atlas.registry import resolve, studies
+from brodmann.atlas.registry import Needs, resolve, studies
 from brodmann.errors import ReportError, SettingsError
 
 MODULE = '''
@@ -209,3 +209,8 @@ def test_the_study_in_contributing_runs_as_printed(tmp_path: Path, monkeypatch: 
     page = atlas.report.read_text(encoding="utf-8")
     assert "Units of the later half of the layers speak louder" in page
     assert "@misc{loudness," in page
+
+
+def test_needs_are_said_in_the_right_number() -> None:
+    assert Needs().words == "1 layer, 2 units, 1 prompt, 1 token more than the lag"
+    assert Needs(4, 8, 2, 8).words == "4 layers, 8 units, 2 prompts, 8 tokens more than the lag"
