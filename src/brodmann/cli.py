@@ -355,9 +355,9 @@ def _with_defaults(command: Any, settings: MapSettings) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code."""
-    # Threads that wait for each other sleep instead of spinning: on a machine with other work, spinning threads steal
-    # the cores from those they wait for. Must be set before torch loads; a user's own setting wins.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait for each other spin only briefly, then sleep: on a machine with other work, spinning threads
+    # steal the cores from those they wait for. Must be set before torch loads; a user's own setting wins.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     given = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in given if word != "--traceback"]
     traceback = words != given
