@@ -95,7 +95,7 @@ def _margin(finding: Finding, x: Scale) -> Markup:
         if right - left > 140:
             parts += [svg_text(max(left, _LEFT) + 5, 53, "too small to matter", class_="null-word margin-word")]
     parts += [tag("path", d=f"M{at:.1f} {_LINE - 8}V{_BASE}", stroke="var(--rule)", stroke_width="1")]
-    if finding.reference:
+    if finding.reference and finding.reference != finding.estimate:
         side = (at + 5, "start") if at < _RIGHT - 110 else (at - 5, "end")
         words = f"tested against {number(finding.reference)}"
         parts += [svg_text(side[0], _BASE - 34, words, class_="null-word margin-word", anchor=side[1])]
