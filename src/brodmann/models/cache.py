@@ -91,7 +91,7 @@ def file_sha256(path: Path) -> str:
     try:
         return str(json.loads(note.read_text(encoding="utf-8"))["sha256"])
     except (OSError, ValueError, KeyError):
-        pass
+        pass  # not noted yet, or the note is damaged: the file is read below
     with path.open("rb") as stream:
         value = hashlib.file_digest(stream, "sha256").hexdigest()
     try:

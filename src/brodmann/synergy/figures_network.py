@@ -1,5 +1,7 @@
 """Network figures of the synergy chapter: the strongest links as arcs, and graph measures against their nulls."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -13,6 +15,17 @@ _WEIGHTINGS = {"raw": "raw weights", "normalised": "divided by the mean", "densi
 _NULLS = {"weight_permuted": "any links", "layer_preserving": "same layers"}
 
 
+def _ink(a: np.ndarray, b: np.ndarray, lift: np.ndarray, colour: str) -> list[dict[str, Any]]:
+    """Arcs from unit a to unit b in several faint paths: one path does not darken where it crosses itself."""
+    ends = zip(a.tolist(), b.tolist(), lift.tolist(), strict=True)
+    arc = [f"M{i},0C{i},{h:.3f} {j},{h:.3f} {j},0" for i, j, h in ends]
+    style = {
+        "type": "path", "xref": "x", "yref": "y", "layer": "below", "line": {"color": colour, "width": 0.7},
+        "opacity": round(min(0.55, 0.16 * max(1.0, 3600 / len(arc)) ** 0.5), 2),
+    }  # fmt: skip
+    return [style | {"path": "".join(arc[k::_LAYERS_OF_INK])} for k in range(min(len(arc), _LAYERS_OF_INK))]
+
+
 def arcs(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
     """The strongest tenth of both networks, units in order of layer: synergy above, redundancy below."""
     if not has(dataset, "synergy") or not has(dataset, "redundancy"):
@@ -20,7 +33,9 @@ def arcs(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
     count = len(layer)
     rows, columns = np.triu_indices(count, 1)
     kept = min(_MOST, max(1, len(rows) // 10))
-    shapes, spans, tops = [], [], []
+    shapes: list[dict[str, Any]] = []
+    spans: list[float] = []
+    tops: list[float] = []
     for name, side, colour in (("synergy", 1.0, look.SYNERGY), ("redundancy", -1.0, look.REDUNDANCY)):
         weights = np.nan_to_num(dataset[name].values[rows, columns], nan=-np.inf)
         strongest = np.argpartition(weights, -kept)[-kept:]
@@ -28,22 +43,8 @@ def arcs(dataset: xr.Dataset, layer: np.ndarray) -> Panel | None:
         a, b = rows[strongest], columns[strongest]
         spans += [float(np.mean(np.abs(layer[b] - layer[a])))]
         lift = side * (b - a) / count * 1.22
-        arc = [
-            f"M{i},0C{i},{h:.3f} {j},{h:.3f} {j},0"
-            for i, j, h in zip(a.tolist(), b.tolist(), lift.tolist(), strict=True)
-        ]
         tops += [0.75 * float(lift[np.argmax(np.abs(lift))])]
-        ink = round(min(0.55, 0.16 * max(1.0, 3600 / kept) ** 0.5), 2)
-        # One path does not darken where it crosses itself; many faint ones do.
-        style = {
-            "type": "path",
-            "xref": "x",
-            "yref": "y",
-            "opacity": ink,
-            "layer": "below",
-            "line": {"color": colour, "width": 0.7},
-        }
-        shapes += [style | {"path": "".join(arc[k::_LAYERS_OF_INK])} for k in range(min(len(arc), _LAYERS_OF_INK))]
+        shapes += _ink(a, b, lift, colour)
     rank = (
         dataset["rank"].sel(definition="rank_of_difference").values if has(dataset, "rank") else np.full(count, np.nan)
     )
