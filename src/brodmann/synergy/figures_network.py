@@ -127,8 +127,8 @@ def measure(dataset: xr.Dataset, name: str) -> Panel | None:
         name, title, {"data": traces, "layout": figure},
         how_to_read="Dots are the measured networks; grey strokes are null graphs, whose weights were exchanged among "
         "any links, or only among links between the same layers. Raw weights make the stronger network look more "
-        "efficient whatever its shape, so read the other two columns first. These nulls are about who is linked to whom; "
-        "what memory alone does to networks is tested in the findings.",
+        "efficient whatever its shape, so read the other two columns first. These nulls are about who is linked to "
+        "whom; what memory alone does to networks is tested in the findings.",
         description=f"Dot plots with null strokes. {title}",
     )  # fmt: skip
 
