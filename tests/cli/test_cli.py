@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from brodmann import cli, console, open_atlas
-from brodmann.cli import COMMANDS, main
+from brodmann import console, open_atlas
+from brodmann.cli import COMMANDS, main, mapping
 from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, from_yaml, to_yaml
 from brodmann.stats import Finding
 
@@ -63,7 +63,7 @@ def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
 def settings_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> MapSettings:
     """Settings that a command would run with."""
     caught: list[MapSettings] = []
-    monkeypatch.setattr(cli, "_go", lambda model, out, settings, *_, **__: caught.append(settings))
+    monkeypatch.setattr(mapping, "go", lambda model, out, settings, *_, **__: caught.append(settings))
     assert main(arguments) == 0
     return caught[0]
 

@@ -1,0 +1,119 @@
+"""The command line: parses settings, calls the rooms, prints, exits. No science, and no torch until a model is opened.
+
+Exit codes: 0 done, 1 a mistake that the user can act on (one line), 2 usage, 3 incomplete (the same command goes on).
+"""
+
+import dataclasses
+import functools
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from brodmann.cli import looking, mapping
+from brodmann.errors import BrodmannError
+from brodmann.settings import MapSettings, from_yaml
+
+ABOUT = """An atlas of the functional anatomy of language models, with a null model beside every claim.
+
+  brodmann map smollm2-135m        record a model, run every study, write the report
+  brodmann map MODEL --dry-run     what that would take, before anything is opened
+  brodmann COMMAND --help          all settings of a command
+
+MODEL is a hub id, a local folder, a GGUF file, a model that ships in a package, or random:FAMILY.
+
+A command that was stopped goes on where it was when it is given again. Every command takes --traceback.
+
+Exit codes: 0 done, 1 mistake (one clear line), 2 usage, 3 incomplete."""
+
+COMMANDS = {
+    "map": mapping.map_,
+    "record": mapping.record_,
+    "synergy": mapping.synergy_,
+    "report": looking.report_,
+    "models": looking.models_,
+    "prompts": looking.prompts_,
+    "studies": looking.studies_,
+    "cite": looking.cite_,
+}
+ON_ATLASES = ("synergy",)
+"""Commands that take an atlas in place of a model: its settings are then their defaults."""
+
+
+def _defaults(arguments: Sequence[str]) -> MapSettings:
+    """Settings that the options start from: of ``--settings``, else of an atlas that is named, else the usual ones."""
+    for place, word in enumerate(arguments):
+        if word == "--settings" and place + 1 < len(arguments):
+            return from_yaml(MapSettings, arguments[place + 1])
+        if word.startswith("--settings="):
+            return from_yaml(MapSettings, word.partition("=")[2])
+    if arguments and arguments[0] in ON_ATLASES:
+        for word in arguments[1:]:
+            if not word.startswith("-") and mapping.is_atlas(word):
+                return from_yaml(MapSettings, Path(word) / "settings.yaml")
+    return MapSettings()
+
+
+def _with_defaults(command: Any, settings: MapSettings) -> Any:
+    """The command with other default settings."""
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    signature = inspect.signature(command)
+    names = values.keys() & signature.parameters.keys()
+    if settings == MapSettings() or not names:
+        return command
+
+    @functools.wraps(command)
+    def changed(*args: Any, **kwargs: Any) -> Any:
+        return command(*args, **kwargs)
+
+    changed.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[p.replace(default=values[name]) if name in names else p for name, p in signature.parameters.items()]
+    )
+    return changed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and give its exit code."""
+    # Threads that wait for each other spin only briefly, then sleep: on a machine with other work, spinning threads
+    # steal the cores from those they wait for. Must be set before torch loads; a user's own setting wins.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = [word for word in given if word != "--traceback"]
+    traceback = words != given
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries; what matters is said in errors and caveats
+    try:
+        defaults = _defaults(words)
+        tyro.extras.subcommand_cli_from_dict(
+            {name: _with_defaults(command, defaults) for name, command in COMMANDS.items()},
+            prog="brodmann",
+            description=ABOUT,
+            args=words,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+    except BrodmannError as error:
+        if traceback:
+            raise
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        if traceback:
+            raise
+        return _fail("stopped; run the same command again to go on", 3)
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the last line of defence: no traceback unless asked for
+        if traceback:
+            raise
+        return _fail(f"unexpected {type(error).__name__}: {error}; --traceback shows where, please report it", 1)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code

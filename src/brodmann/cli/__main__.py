@@ -1,0 +1,7 @@
+"""`python -m brodmann.cli`."""
+
+import sys
+
+from brodmann.cli import main
+
+sys.exit(main())
