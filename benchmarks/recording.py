@@ -21,7 +21,7 @@ from brodmann.settings import RecordSettings
 
 def plain(subject: Subject, prompts: list[tuple[int, ...]], tokens: int) -> None:
     """Generate as a user of transformers would: same prompts, same padding, same suppressed tokens."""
-    ids, mask = drive._pad(prompts, side="left", pad=drive._pad_token(subject))
+    ids, mask = drive.padded(prompts, side="left", pad=drive.pad_token(subject))
     with torch.no_grad():
         subject.model.generate(
             ids, attention_mask=mask, max_new_tokens=tokens, do_sample=False,

@@ -186,7 +186,7 @@ def test_long_reading_is_split_without_a_trace(llama: Subject, monkeypatch: pyte
 
 def test_running_out_of_memory_advises_a_smaller_batch(llama: Subject):
     advice = "memory ran out with 16 prompts at a time; use a smaller batch_size"
-    with pytest.raises(RecordingError, match=advice), drive._ready(llama.model, 16):
+    with pytest.raises(RecordingError, match=advice), drive.ready(llama.model, 16):
         torch.empty(1 << 55)
 
 

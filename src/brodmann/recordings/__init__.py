@@ -6,6 +6,7 @@ from brodmann.lazy import exports
 
 if TYPE_CHECKING:
     from brodmann.recordings.drive import Driven, end_tokens, follow, generate, read
+    from brodmann.recordings.likelihood import answer_log_likelihood, recorded_text, score
     from brodmann.recordings.plan import BatchTask, RecordingPlan, plan_recording, plan_replay
     from brodmann.recordings.prompts import Prompt, PromptSet, as_prompts, read_prompts
     from brodmann.recordings.recorder import Progress, record, replay, run_batch, run_plan
@@ -16,6 +17,7 @@ __getattr__ = exports(
     __name__,
     {
         **dict.fromkeys(("Driven", "end_tokens", "follow", "generate", "read"), "drive"),
+        **dict.fromkeys(("answer_log_likelihood", "recorded_text", "score"), "likelihood"),
         **dict.fromkeys(("BatchTask", "RecordingPlan", "plan_recording", "plan_replay"), "plan"),
         **dict.fromkeys(("Prompt", "PromptSet", "as_prompts", "read_prompts"), "prompts"),
         **dict.fromkeys(("Progress", "record", "replay", "run_batch", "run_plan"), "recorder"),
@@ -38,6 +40,7 @@ __all__ = [
     "Reducer",
     "SeriesReducer",
     "ZarrStore",
+    "answer_log_likelihood",
     "as_prompts",
     "end_tokens",
     "follow",
@@ -48,7 +51,9 @@ __all__ = [
     "read",
     "read_prompts",
     "record",
+    "recorded_text",
     "replay",
     "run_batch",
     "run_plan",
+    "score",
 ]

@@ -101,10 +101,10 @@ def generate(
     """
     model = subject.model
     ends = end_tokens(subject)
-    ids, mask = _pad(prompts, side="right" if subject.is_encoder_decoder else "left", pad=_pad_token(subject))
+    ids, mask = padded(prompts, side="right" if subject.is_encoder_decoder else "left", pad=pad_token(subject))
     config = _greedy(subject, new_tokens, ends, stop_at_eos, min(min_tokens, new_tokens))
     with (
-        _ready(model, len(prompts)),
+        ready(model, len(prompts)),
         _generation_config(model, config),
         listen(subject, signal, last_only=True) as tap,
     ):
@@ -193,7 +193,7 @@ def read(
     spans = [(0, len(row)) for row in heard_text] if spans is None else spans
     steps = max(stop - start for start, stop in spans)
     stack = "encoder" if subject.is_encoder_decoder and answers is None else None
-    with _ready(subject.model, len(texts)), listen(subject, signal, stack=stack) as tap:
+    with ready(subject.model, len(texts)), listen(subject, signal, stack=stack) as tap:
         for reducer in reducers:
             reducer.start(tap.units, len(texts), steps)
         longest = max(map(len, heard_text))
@@ -202,7 +202,7 @@ def read(
             rows = slice(first, first + together)
             _forward(subject, texts[rows], None if answers is None else answers[rows])
             signal_, selected = tap.take(), tap.take_selected()
-            index, valid = _window(spans[rows], steps)
+            index, valid = window(spans[rows], steps)
             row = torch.arange(len(index))[:, None]
             chosen = None if selected is None else selected[row, index]
             heard = Heard(signal_[row, index], valid, 0, row=first, selected=chosen)
@@ -227,8 +227,7 @@ def follow(
     token), and the last token of an answer is never read.
     """
     if subject.is_encoder_decoder:
-        start = _greedy(subject, 1, (), False, 0).decoder_start_token_id
-        decoder = [(start, *answer[:-1]) for answer in answers]
+        decoder = [(start_token(subject), *answer[:-1]) for answer in answers]
         read(subject, prompts, signal=signal, reducers=reducers, answers=decoder, on_step=on_step)
         return
     texts = [(*prompt, *answer[:-1]) for prompt, answer in zip(prompts, answers, strict=True)]
@@ -246,10 +245,10 @@ def as_driven(rows: Tokens, steps: int) -> Driven:
 
 def _forward(subject: Subject, texts: Tokens, answers: Tokens | None) -> None:
     model = subject.model
-    pad = _pad_token(subject)
-    ids, mask = (each.to(model.device) for each in _pad(texts, side="right", pad=pad))
+    pad = pad_token(subject)
+    ids, mask = (each.to(model.device) for each in padded(texts, side="right", pad=pad))
     if answers is not None:
-        decoder_ids, decoder_mask = (each.to(model.device) for each in _pad(answers, side="right", pad=pad))
+        decoder_ids, decoder_mask = (each.to(model.device) for each in padded(answers, side="right", pad=pad))
         model(
             input_ids=ids,
             attention_mask=mask,
@@ -266,7 +265,7 @@ def _forward(subject: Subject, texts: Tokens, answers: Tokens | None) -> None:
         model.base_model(input_ids=ids, attention_mask=mask)
 
 
-def _window(spans: Sequence[tuple[int, int]], steps: int) -> tuple[Tensor, Tensor]:
+def window(spans: Sequence[tuple[int, int]], steps: int) -> tuple[Tensor, Tensor]:
     """Positions (row, step) of each row's series, and where a series has them."""
     start = torch.tensor([first for first, _ in spans])[:, None]
     stop = torch.tensor([last for _, last in spans])[:, None]
@@ -274,7 +273,8 @@ def _window(spans: Sequence[tuple[int, int]], steps: int) -> tuple[Tensor, Tenso
     return torch.minimum(index, stop - 1), index < stop
 
 
-def _pad(rows: Tokens, *, side: str, pad: int) -> tuple[Tensor, Tensor]:
+def padded(rows: Tokens, *, side: str, pad: int) -> tuple[Tensor, Tensor]:
+    """Token ids (row, position) and attention mask of rows padded on a side, ``left`` or ``right``."""
     width = max(map(len, rows))
     ids = torch.full((len(rows), width), pad, dtype=torch.int64)
     mask = torch.zeros((len(rows), width), dtype=torch.int64)
@@ -285,7 +285,12 @@ def _pad(rows: Tokens, *, side: str, pad: int) -> tuple[Tensor, Tensor]:
     return ids, mask
 
 
-def _pad_token(subject: Subject) -> int:
+def start_token(subject: Subject) -> int:
+    """With what an encoder-decoder's decoder begins."""
+    return int(_greedy(subject, 1, (), False, 0).decoder_start_token_id)
+
+
+def pad_token(subject: Subject) -> int:
     """Any token will do, padding is masked; the model's own first, as some embeddings expect it."""
     text = getattr(subject.model.config, "text_config", None) or subject.model.config
     for token in (subject.tokenizer.pad_token_id, getattr(text, "pad_token_id", None)):
@@ -306,7 +311,7 @@ def _greedy(
         do_sample=False,
         num_beams=1,
         use_cache=True,
-        pad_token_id=_pad_token(subject),
+        pad_token_id=pad_token(subject),
         bos_token_id=own.bos_token_id,
         decoder_start_token_id=getattr(text, "decoder_start_token_id", None) if start is None else start,
         eos_token_id=list(ends) if stop_at_eos and ends else None,
@@ -327,7 +332,7 @@ def _generation_config(model: PreTrainedModel, config: GenerationConfig) -> Iter
 
 
 @contextmanager
-def _ready(model: PreTrainedModel, rows: int) -> Iterator[None]:
+def ready(model: PreTrainedModel, rows: int) -> Iterator[None]:
     """No dropout, no gradients, and running out of memory said in one line."""
     training = model.training
     if training:
