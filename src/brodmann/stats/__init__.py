@@ -10,7 +10,7 @@ from brodmann.stats.bootstrap import (
     simultaneous_band,
     weighted_mean,
 )
-from brodmann.stats.changepoint import Segmentation, segment
+from brodmann.stats.changepoint import Cuts, Segmentation, cut_all, segment
 from brodmann.stats.effects import Effect, hedges_g
 from brodmann.stats.equivalence import Equivalence, tost, tost_mean
 from brodmann.stats.finding import (
@@ -37,10 +37,12 @@ from brodmann.stats.permutation import (
 )
 from brodmann.stats.prediction import prediction_p_value
 from brodmann.stats.reliability import SplitHalf, spearman_brown, split_half
+from brodmann.stats.sequential import Spending, Verdicts, in_a_row, spending, spent
 from brodmann.stats.surrogates import circular_shift, derangement, phase_randomise, prompt_mismatch
 
 __all__ = [
     "Bootstrap",
+    "Cuts",
     "Direction",
     "Effect",
     "Equivalence",
@@ -49,8 +51,10 @@ __all__ = [
     "Judgement",
     "PermutationResult",
     "Segmentation",
+    "Spending",
     "SplitHalf",
     "Verdict",
+    "Verdicts",
     "adjust",
     "all_orders",
     "bca",
@@ -59,11 +63,13 @@ __all__ = [
     "conclude",
     "correct",
     "count_orders",
+    "cut_all",
     "derangement",
     "difference_p_value",
     "fdr",
     "hedges_g",
     "holm",
+    "in_a_row",
     "jackknife_interval",
     "judge",
     "p_text",
@@ -79,6 +85,8 @@ __all__ = [
     "sign_flip_test",
     "simultaneous_band",
     "spearman_brown",
+    "spending",
+    "spent",
     "split_half",
     "tost",
     "tost_mean",
