@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 import pytest
 
 from brodmann import look
+from brodmann.plotting import band, bounds, label, p_words, quantised, text_number
 from brodmann.settings import SynergySettings
 from brodmann.synergy.figures import chapter
-from brodmann.synergy.plotting import band, bounds, label, p_words, quantised, text_number
 from brodmann.synergy.study import study as study_of
 
 _spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).parents[1] / "atlas" / "synthetic.py")

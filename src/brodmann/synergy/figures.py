@@ -13,9 +13,7 @@ import xarray as xr
 
 from brodmann import look
 from brodmann.page import Chapter, Panel
-from brodmann.synergy import figures_network as network
-from brodmann.synergy import figures_text
-from brodmann.synergy.plotting import (
+from brodmann.plotting import (
     band,
     bounds,
     has,
@@ -30,6 +28,8 @@ from brodmann.synergy.plotting import (
     text_number,
     vline,
 )  # fmt: skip
+from brodmann.synergy import figures_network as network
+from brodmann.synergy import figures_text
 
 NULLS = {"circular_shift": "circular shift", "prompt_mismatch": "prompt mismatch"}
 _DASHES = {"circular_shift": "dot", "prompt_mismatch": None}

@@ -7,7 +7,7 @@ import xarray as xr
 
 from brodmann import look
 from brodmann.page import Panel
-from brodmann.synergy.plotting import has, heading, layout, note, text_number
+from brodmann.plotting import has, heading, layout, note, text_number
 
 _MOST = 4000  # arcs per network that an eye and a page can take
 _LAYERS_OF_INK = 24

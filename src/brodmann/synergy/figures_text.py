@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from brodmann.synergy.plotting import first, text_number
+from brodmann.plotting import first, text_number
 
 
 def settings(dataset: xr.Dataset) -> dict[str, Any]:

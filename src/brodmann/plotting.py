@@ -1,4 +1,4 @@
-"""Small pieces of plotly JSON for the synergy figures: lines, bands, labels, layouts. Nothing is computed here."""
+"""Small pieces of plotly JSON for all chapters: lines, bands, labels, layouts. Nothing is computed here."""
 
 import base64
 from typing import Any
