@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -120,12 +120,32 @@ class SynergySettings:
 
 
 @dataclass(frozen=True)
+class LesionSettings:
+    """How lesions are made and tested."""
+
+    def forward_tokens(self, prompts: int, tokens: int) -> float:
+        """Tokens that pass through the model, when a recording has so many prompts of so many tokens."""
+        return 0.0 * prompts * tokens
+
+
+@dataclass(frozen=True)
+class AllocationSettings:
+    """How the load of tasks on units is measured."""
+
+    def forward_tokens(self, prompts: int, tokens: int) -> float:
+        """Tokens that pass through the model, when a recording has so many prompts of so many tokens."""
+        return 0.0 * prompts * tokens
+
+
+@dataclass(frozen=True)
 class MapSettings:
-    """Everything that `brodmann map` does."""
+    """Everything that a run does: `brodmann map` and the commands that add to its atlas."""
 
     load: LoadSettings = field(default_factory=LoadSettings)
     record: RecordSettings = field(default_factory=RecordSettings)
     synergy: SynergySettings = field(default_factory=SynergySettings)
+    lesions: LesionSettings = field(default_factory=LesionSettings)
+    allocation: AllocationSettings = field(default_factory=AllocationSettings)
     seed: int = 0
     """Seed of everything random; each task derives its own from this and its key."""
 
@@ -191,6 +211,10 @@ def from_dict(kind: type[T], values: dict[str, Any], *, where: str = "settings")
 
 def _checked(value: Any, hint: Any, where: str) -> Any:
     options = get_args(hint)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise SettingsError(f"{where} = {value!r} is not a list")
+        return tuple(_checked(each, options[0], where) for each in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type):

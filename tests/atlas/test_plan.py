@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from brodmann.atlas.plan import Basis, Plan, build, check_lengths, choose, null_seeds
+from brodmann.atlas.plan import Basis, Plan, Task, build, check_lengths, choose, null_seeds
 from brodmann.atlas.registry import Needs, Study
 from brodmann.errors import SettingsError
 from brodmann.settings import MapSettings, RecordSettings, SynergySettings
@@ -95,6 +95,37 @@ def test_the_least_length_works() -> None:
     check_lengths(MapSettings(record=RecordSettings(new_tokens=9)), choose(None))
     check_lengths(MapSettings(record=RecordSettings(new_tokens=3)), ())
     check_lengths(MapSettings(record=RecordSettings(new_tokens=3, mode="read")), choose(None))
+
+
+def test_optional_studies_come_when_asked_for_with_what_they_come_after() -> None:
+    assert [study.name for study in choose(None)] == ["synergy"]
+    assert [study.name for study in choose(["allocation", "synergy", "lesions"])] == [
+        "synergy",
+        "allocation",
+        "lesions",
+    ]
+    assert choose(["lesions"]) == choose(["synergy", "lesions"])
+
+
+def test_a_study_after_another_waits_for_it_and_shares_its_fate() -> None:
+    def study_task(settings: MapSettings, name: str) -> Task:
+        made = build(BASIS, settings, choose(["lesions"]))
+        return next(task for task in made.tasks if task.name == name)
+
+    usual, other = MapSettings(), MapSettings(synergy=SynergySettings(surrogates=7))
+    synergy, lesions = (study_task(usual, name) for name in ("synergy", "lesions"))
+    assert synergy.key in lesions.after
+    assert (synergy.subject, lesions.subject) == (None, "subject")
+    assert synergy.key == keys(plan(), "study")[0]
+    assert study_task(other, "synergy").key != synergy.key
+    assert study_task(other, "lesions").key != lesions.key
+    small = build(dataclasses.replace(BASIS, layers=3), usual, choose(["lesions"]))
+    assert small.results == {}
+    assert small.skipped["lesions"] == (
+        "it comes after the study 'synergy', which was skipped: it needs at least 4 layers; m has 3"
+    )
+    alone = build(BASIS, usual, choose(["lesions"])[1:])
+    assert alone.skipped["lesions"] == "it comes after the study 'synergy', which was not asked for"
 
 
 def test_unknown_study() -> None:

@@ -22,7 +22,7 @@ from brodmann.models.loading import _auto_class
 from brodmann.models.untrained import fresh_model, tiny_config
 from brodmann.recordings import plan_recording
 from brodmann.recordings.prompts import read_prompts
-from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings
+from brodmann.settings import LesionSettings, LoadSettings, MapSettings, RecordSettings, SynergySettings
 
 LOAD = LoadSettings()
 CONFIG = {
@@ -151,6 +151,25 @@ def test_estimate_counts_tasks_and_grows_with_the_work(monkeypatch: pytest.Monke
     assert "134.5 M weights" in usual.method
     assert "without reading a weight" in usual.method
     assert "25 GFLOP/s" in usual.method
+
+
+def test_a_study_that_drives_the_model_is_reckoned_by_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reckoning, "matmul_speed", lambda: 5e10)
+    prompts, asked = read_prompts("cognitive"), list[tuple[int, int]]()
+
+    def passed(tokens: float) -> float:
+        def forward_tokens(self: object, prompts: int, length: int) -> float:
+            asked.append((prompts, length))
+            return tokens
+
+        monkeypatch.setattr(LesionSettings, "forward_tokens", forward_tokens)
+        made = estimate("smollm2-135m", MapSettings(), prompts, ("synergy", "lesions"))
+        return next(line.seconds for line in made.lines if line.what == "lesions")
+
+    # two operations per weight and token at half the measured speed
+    assert passed(1e6) - passed(0.0) == pytest.approx(2 * 134_515_008 * 1e6 / 2.5e10, rel=1e-9)
+    assert {count for count, _ in asked} == {60}
+    assert all(100 < length < 300 for _, length in asked)
 
 
 @pytest.mark.parametrize("signal", ["z_norm", "expert_norm", "neuron", "residual"])

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from brodmann.atlas.store import FORMAT, Folder, disk_error, store_error, write_text
@@ -52,6 +53,21 @@ def test_writing_is_all_or_nothing(folder: Folder) -> None:
         (path / "part").write_text("2")
     assert (folder.results / "x" / "part").read_text() == "2"
     assert list((folder.root / ".tmp").iterdir()) == []
+
+
+def test_parts_of_a_study_stay_until_it_is_finished(folder: Folder) -> None:
+    parts = {key: folder.partial(key) for key in ("lesions-1", "lesions-2")}
+    for each in parts.values():
+        each.put("a", {"x": np.arange(3)})
+    (parts["lesions-2"].path / ".b.npz.123").write_text("half")
+    folder.finish("lesions-1", {})
+    assert [path.name for path in (folder.root / "partial").iterdir()] == ["lesions-2"]
+    # killed between the marker and the tidying up
+    parts["lesions-1"].put("a", {"x": np.arange(3)})
+    with folder.locked():
+        assert [str(p.relative_to(folder.root)) for p in (folder.root / "partial").rglob("*") if p.is_file()] == [
+            "partial/lesions-2/a.npz"
+        ]
 
 
 def test_leftovers_of_a_killed_run_are_cleared(folder: Folder) -> None:

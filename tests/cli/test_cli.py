@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +107,24 @@ def test_settings_file_then_options(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert yaml.safe_load(to_yaml(wanted))["record"]["new_tokens"] == 9
 
 
+def test_settings_without_options_come_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = type(MapSettings().lesions)
+    name = next((field.name for field in dataclasses.fields(section) if field.type in (int, "int")), None)
+    if name is None:
+        pytest.skip("no whole number among the settings of lesions")
+    wanted = dataclasses.replace(MapSettings(), lesions=section(**{name: 77}))
+    (tmp_path / "s.yaml").write_text(to_yaml(wanted))
+    assert settings_of(["map", "m", "--settings", "s.yaml"], monkeypatch) == wanted
+    assert settings_of(["record", "m", "--settings", "s.yaml"], monkeypatch) == wanted
+
+
+def test_added_studies_come_after_the_usual_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    caught: list[object] = []
+    monkeypatch.setattr(mapping, "go", lambda model, out, settings, studies, **_: caught.append(studies))
+    assert main(["map", "m"]) == main(["map", "m", "--add", "lesions", "allocation"]) == 0
+    assert caught == [None, ("synergy", "lesions", "allocation")]
+
+
 def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(["models"], capsys)
     for name, licence in (("smollm2-135m", "Apache-2.0"), ("glass-en", "MIT"), ("minilm", "Apache-2.0")):
@@ -200,9 +219,18 @@ def test_an_unfinished_atlas_names_the_command_that_goes_on(capsys: pytest.Captu
     (tmp_path / "a b/plans/f.json").write_text(json.dumps({"provenance": {"name": "glass-en"}}))
     go = "brodmann map glass-en --settings 'a b/settings.yaml' --out 'a b' goes on with it"
     assert go in said(["report", "a b"], capsys, 3)
-    manifest = {"format": "brodmann atlas 1", "model": "glass-pt", "complete": False, "command": "brodmann record x"}
+    manifest: dict[str, Any] = {
+        "format": "brodmann atlas 1",
+        "model": "glass-pt",
+        "complete": False,
+        "command": "brodmann record x",
+    }
     (tmp_path / "a b/atlas.json").write_text(json.dumps(manifest))
     assert go.replace("map glass-en", "record glass-pt") in said(["report", "a b"], capsys, 3)
+    manifest |= {"command": "brodmann map x", "added": ["lesions", "allocation"]}
+    (tmp_path / "a b/atlas.json").write_text(json.dumps(manifest))
+    added = "brodmann map glass-pt --settings 'a b/settings.yaml' --out 'a b' --add lesions allocation goes on with it"
+    assert added in said(["report", "a b"], capsys, 3)
 
 
 def test_help_tells_prompt_files_and_signals(capsys: pytest.CaptureFixture[str]) -> None:

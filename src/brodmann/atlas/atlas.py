@@ -16,10 +16,14 @@ from brodmann.atlas.job import Job
 from brodmann.atlas.plan import check_lengths, check_ranges, choose
 from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError, StoreError
-from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, digest
+from brodmann.settings import MapSettings, digest
 from brodmann.stats import Finding
 
-_SECTIONS: dict[str, type[Any]] = {"load": LoadSettings, "record": RecordSettings, "synergy": SynergySettings}
+_SECTIONS: dict[str, Any] = {
+    each.name: each.default_factory
+    for each in dataclasses.fields(MapSettings)
+    if each.default_factory is not dataclasses.MISSING
+}
 
 
 class Results(Mapping[str, xr.Dataset]):
@@ -133,7 +137,8 @@ def map(  # noqa: A001
     settings
         All settings.
     studies
-        Names of studies; None runs all.
+        Names of studies; None runs all but the optional ones (`lesions`, `allocation`). A study that comes after
+        others brings them along.
     page
         Whether to write tables and report.
     engine

@@ -2,7 +2,8 @@
 
 A forward pass costs two operations per weight and token, and each generation step must read all weights once; the
 machine's speed is measured with one small matrix product. Real runs stray from this by a factor of about two in either
-direction; the text says so. Studies are reckoned at their pair count.
+direction; the text says so. Studies are reckoned at their pair count, those that drive the model at the tokens that
+pass through it.
 """
 
 import time
@@ -11,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from brodmann.atlas.plan import null_models
+from brodmann.atlas.registry import Study
+from brodmann.atlas.registry import studies as known
 from brodmann.atlas.source import Header, find, read_header
 from brodmann.errors import AnatomyError, ModelError
 from brodmann.models.rules import FAMILIES, RULES
@@ -26,6 +30,7 @@ _TEMPLATE_TOKENS = 30
 _SECONDS_PER_PAIR = 1.2e-7  # Gaussian decomposition of one pair of units on one prompt, and what follows from it
 _SECONDS_PER_EDGE = 1.0e-6  # measures of one null graph, per pair of units
 _ARRAYS_PER_STUDY = 14
+_REREADINGS = 10  # of all prompts and answers, by a study that drives the model and does not say how often
 
 
 @dataclass(frozen=True)
@@ -228,17 +233,24 @@ def estimate(model: str, settings: MapSettings, prompts: Any, studies: tuple[str
         Line("open the model", 1, 4.0 + shape.parameters / 3.0e7, base + weights + 4.0 * shape.parameters),
         Line("record", batches, batches * (prefill + generate), base + weights + cache + logits + series),
     ]
-    nulls = settings.synergy.null_models if "synergy" in studies else 0
+    chosen = [known()[name] for name in studies]
+    nulls = max((null_models(settings, study) for study in chosen), default=0)
     if nulls:
         held = base + 2 * weights + logits + series
         lines.append(Line(f"{nulls} randomly initialised models", nulls * batches, nulls * batches * reread, held))
     pairs = units * (units - 1) / 2 * len(texts)
-    for name in studies:
+    for study in chosen:
         draws, graphs = (
-            (1, 0) if name != "synergy" else (1 + nulls + 2 * settings.synergy.surrogates, settings.synergy.graph_nulls)
+            (1 + nulls + 2 * settings.synergy.surrogates, settings.synergy.graph_nulls)
+            if study.name == "synergy"
+            else (0 if study.subject else 1, 0)
         )
         seconds = 4.0 + pairs * draws * _SECONDS_PER_PAIR + graphs * units**2 * _SECONDS_PER_EDGE
-        lines.append(Line(name, 1, seconds, base + 8.0 * _ARRAYS_PER_STUDY * units**2 + 3 * series))
+        held = base + 3 * series + 8.0 * _ARRAYS_PER_STUDY * units**2 * (draws > 0)
+        if study.subject:
+            seconds += 2 * shape.parameters * _through_the_model(study, settings, len(texts), asked) / speed
+            held += weights + cache + logits
+        lines.append(Line(study.name, 1, seconds, held))
     lines.append(Line("tables and report", 2, 2.0, base + 8.0 * units**2))
     machine = "a data-centre GPU's usual speed" if on_gpu else f"{speed / 1e9:.0f} GFLOP/s measured just now"
     method = (
@@ -248,6 +260,14 @@ def estimate(model: str, settings: MapSettings, prompts: Any, studies: tuple[str
     )
     disk = series * (1 + nulls) + 8.0 * units**2 * 4 + 5.0e6
     return Estimate(shape, units, tuple(lines), disk, method, _which(shape, record.signal, record.mode))
+
+
+def _through_the_model(study: Study, settings: MapSettings, prompts: int, asked: float) -> float:
+    """Tokens that a study lets the model read, as its settings reckon them; a few rereadings where they do not."""
+    tokens = round(asked + settings.record.new_tokens)
+    section = getattr(settings, study.settings) if study.settings else None
+    reckon = getattr(section, "forward_tokens", None)
+    return float(reckon(prompts, tokens)) if reckon else float(_REREADINGS * prompts * tokens)
 
 
 def matmul_speed() -> float:

@@ -3,6 +3,7 @@
 import json
 import shlex
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,14 @@ class Job:
     address: str = ""
     """What a model that the caller opened is; empty where it is opened by its name."""
 
-    @property
-    def command(self) -> str:
-        """What repeats this run beside it, from the folder that it was given in (paths are as they were given)."""
+    def command(self, added: Sequence[str]) -> str:
+        """What repeats this run beside it, from the folder that it was given in (paths are as they were given).
+
+        ``added`` are the optional studies of the atlas.
+        """
         verb = "map" if self.page else "record"
         root = self.folder.root
-        return f"{_words(verb, self.model, root)} --out {shlex.quote(f'{root}-again')}"
+        return _words(verb, self.model, root, Path(f"{root}-again"), added)
 
     def do(self, subject: Any, engine: Engine, tell: Tell | None) -> int:
         """Run what is missing and give the number of tasks that were run; with none missing, open no model.
@@ -159,6 +162,7 @@ class Job:
         results = dict(
             sorted(results.items(), key=lambda each: known.index(each[0]) if each[0] in known else len(known))
         )
+        added = _optional((*results, *plan.results))
         seconds = self.stage_seconds(plan)
         total = sum(seconds.values())
         forward = seconds.get("forward", 0.0) / total if total else 0.0
@@ -176,7 +180,8 @@ class Job:
                 "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
                 "seconds_share": {"forward": round(forward, 4), "other": round(1.0 - forward, 4)},
                 "complete": complete,
-                "command": self.command,
+                "command": self.command(added),
+                "added": added,
                 "fingerprint": self.fingerprint,
                 "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
@@ -203,8 +208,14 @@ class Job:
         return seconds
 
 
-def _words(verb: str, model: str, root: Path) -> str:
-    return f"brodmann {verb} {shlex.quote(model)} --settings {shlex.quote(str(root / 'settings.yaml'))}"
+def _words(verb: str, model: str, root: Path, out: Path, added: Sequence[str]) -> str:
+    words = ["brodmann", verb, model, "--settings", str(root / "settings.yaml"), "--out", str(out)]
+    return shlex.join([*words, "--add", *added] if added else words)
+
+
+def _optional(names: Iterable[str]) -> list[str]:
+    """Those of the studies that `map` leaves out unless they are asked for, in the registry's order."""
+    return [name for name, study in studies().items() if study.optional and name in set(names)]
 
 
 def going_on(folder: Folder) -> str | None:
@@ -219,8 +230,8 @@ def going_on(folder: Folder) -> str | None:
         return None
     model = manifest.get("model") or _model_of(folder)
     verb = "record" if str(manifest.get("command", "")).startswith("brodmann record") else "map"
-    out = f" --out {shlex.quote(str(folder.root))}"
-    go = f"{_words(verb, str(model), folder.root)}{out}" if model else "the command that began it, given again,"
+    words = _words(verb, str(model), folder.root, folder.root, manifest.get("added", []))
+    go = words if model else "the command that began it, given again,"
     return f"{folder.root} is not complete: the run was stopped; {go} goes on with it"
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import brodmann
-from brodmann.atlas.registry import Study, check_targets, studies
+from brodmann.atlas.registry import Study, check_targets, in_order, studies
 from brodmann.errors import SettingsError
 from brodmann.settings import MapSettings, RecordSettings, digest, to_dict
 
@@ -141,13 +141,12 @@ def check_lengths(settings: MapSettings, chosen: Iterable[Study]) -> None:
 
 
 def choose(names: Iterable[str] | None) -> tuple[Study, ...]:
-    """Studies by name; None: all of them. What those of other packages point to is imported, so that it fails early."""
-    known = studies()
-    wanted = list(known) if names is None else list(names)
-    for name in wanted:
-        if name not in known:
-            raise SettingsError(f"there is no study '{name}'; known are {', '.join(known)}")
-    chosen = tuple(known[name] for name in wanted)
+    """Studies by name, with those that they come after; None: all but the optional ones.
+
+    What studies of other packages point to is imported, so that it fails early.
+    """
+    wanted = [name for name, study in studies().items() if not study.optional] if names is None else names
+    chosen = in_order(wanted)
     check_targets(chosen)
     return chosen
 
@@ -162,14 +161,19 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
     settings
         All settings.
     chosen
-        Studies to run; those that do not apply are skipped with a reason.
+        Studies to run, each after those that it comes after (`choose`); those that do not apply are skipped with a
+        reason.
     page
         Whether tables and report belong to the plan.
     """
     skipped: dict[str, str] = {}
-    applying = []
+    applying: list[Study] = []
     for study in chosen:
+        missing = [name for name in study.after if name not in {each.name for each in applying}]
         reason = _obstacle(study, basis, settings)
+        if missing:
+            why = f"was skipped: {skipped[missing[0]]}" if missing[0] in skipped else "was not asked for"
+            reason = f"it comes after the study '{missing[0]}', which {why}"
         if reason:
             skipped[study.name] = reason
         else:
@@ -188,7 +192,7 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
     ]
     tasks = list(record)
     recorded = tuple(task.key for task in record)
-    wanted = max((_null_models(settings, study) for study in applying), default=0)
+    wanted = max((null_models(settings, study) for study in applying), default=0)
     controls = {seed: digest([basis.recording, "random weights", seed]) for seed in null_seeds(settings.seed, wanted)}
     replays: dict[int, tuple[str, ...]] = {}
     for number, (seed, key) in enumerate(controls.items(), start=1):
@@ -208,13 +212,23 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
         replays[seed] = tuple(task.key for task in batches)
     results: dict[str, str] = {}
     for study in applying:
-        used = list(controls)[: _null_models(settings, study)]
-        key = study_key(study, basis, settings, [controls[seed] for seed in used])
+        used = list(controls)[: null_models(settings, study)]
+        before = [results[name] for name in study.after]
+        key = study_key(study, basis, settings, [controls[seed] for seed in used], before)
         results[study.name] = key
-        after = recorded + tuple(k for seed in used for k in replays[seed])
         tasks.append(
             Task(
-                f"{study.name}-{key}", "study", study.title, f"results/{study.name}-{key}.zarr", after, name=study.name
+                key=f"{study.name}-{key}",
+                kind="study",
+                title=study.title,
+                output=f"results/{study.name}-{key}.zarr",
+                after=(
+                    *recorded,
+                    *(batch for seed in used for batch in replays[seed]),
+                    *(f"{name}-{results[name]}" for name in study.after),
+                ),
+                subject=SUBJECT if study.subject else None,
+                name=study.name,
             )
         )
     if page:
@@ -242,11 +256,12 @@ def study_seed(seed: int, key: str) -> int:
     return int(digest([seed, key])[:7], 16)
 
 
-def study_key(study: Study, basis: Basis, settings: MapSettings, controls: list[str]) -> str:
-    """Content address of a study's result."""
+def study_key(study: Study, basis: Basis, settings: MapSettings, controls: list[str], before: list[str]) -> str:
+    """Content address of a study's result; ``before`` are the keys of the results that it starts from."""
     own = to_dict(getattr(settings, study.settings)) if study.settings else None
     versions = [study.version, brodmann.__version__]
-    return digest([study.name, study.study, basis.recording, controls, own, settings.seed, versions])
+    what = [study.name, study.study, basis.recording, controls, own, settings.seed, versions]
+    return digest([*what, before] if before else what)
 
 
 def shortest(record: RecordSettings) -> int:
@@ -258,7 +273,8 @@ def _lag(settings: MapSettings, study: Study) -> int:
     return int(getattr(getattr(settings, study.settings), "tau", 0)) if study.settings else 0
 
 
-def _null_models(settings: MapSettings, study: Study) -> int:
+def null_models(settings: MapSettings, study: Study) -> int:
+    """How many randomly initialised models a study wants."""
     if not study.needs.controls or not study.settings:
         return 0
     return int(getattr(getattr(settings, study.settings), "null_models", 0))

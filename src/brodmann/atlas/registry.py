@@ -49,9 +49,10 @@ class Needs:
 class Study:
     """One analysis: where it is computed, where it is drawn, what it needs.
 
-    The study is called as ``study(recording, settings=..., controls=[...], seed=..., progress=...)``, with those of
-    these that its signature names, and gives an `xarray.Dataset`; the chapter is called as
-    ``chapter(dataset, recording)`` and gives a `brodmann.page.Chapter`.
+    The study is called as ``study(recording, settings=..., controls=[...], seed=..., progress=..., partial=...)``, and
+    with ``subject=`` and ``results=`` where it asks for them below; of the keywords it gets those that its signature
+    names. It gives an `xarray.Dataset`; the chapter is called as ``chapter(dataset, recording)`` and gives a
+    `brodmann.page.Chapter`.
     """
 
     name: str
@@ -63,6 +64,12 @@ class Study:
     """Field of `brodmann.settings.MapSettings` that holds its settings; None: it has none."""
     version: str = ""
     """Part of the results' keys: another version is computed anew. Empty: that of the package it comes from."""
+    subject: bool = False
+    """Whether it drives the model: it is then given the opened one as ``subject``."""
+    after: tuple[str, ...] = ()
+    """Studies that are run before it; their Datasets are given by name as ``results``."""
+    optional: bool = False
+    """Whether `map` leaves it out unless it is asked for by name."""
 
 
 _BUILT_IN = (
@@ -73,6 +80,28 @@ _BUILT_IN = (
         chapter="brodmann.synergy.figures:chapter",
         needs=Needs(layers=4, units=8, prompts=2, pairs_of_tokens=8, controls=True),
         settings="synergy",
+    ),
+    Study(
+        name="lesions",
+        title="Lesions",
+        study="brodmann.lesions.study:study",
+        chapter="brodmann.lesions.figures:chapter",
+        needs=Needs(layers=4, units=8, prompts=2),
+        settings="lesions",
+        subject=True,
+        after=("synergy",),
+        optional=True,
+    ),
+    Study(
+        name="allocation",
+        title="Allocation",
+        study="brodmann.allocation.study:study",
+        chapter="brodmann.allocation.figures:chapter",
+        needs=Needs(layers=4, units=8),
+        settings="allocation",
+        subject=True,
+        after=("synergy",),
+        optional=True,
     ),
 )
 
@@ -93,7 +122,44 @@ def studies() -> Mapping[str, Study]:
         if study.name in found:
             raise SettingsError(f"entry point '{point.name}' registers the study '{study.name}', which exists already")
         found[study.name] = study
+    for study in found.values():
+        _refuse_circles(study, found)
     return MappingProxyType(found)
+
+
+def in_order(names: Iterable[str]) -> tuple[Study, ...]:
+    """Studies with all those that they come after, each after these, otherwise as named.
+
+    Raises
+    ------
+    SettingsError
+        If there is no study of some name.
+    """
+    known, chosen = studies(), dict[str, Study]()
+
+    def take(name: str) -> None:
+        if name not in known:
+            raise SettingsError(f"there is no study '{name}'; known are {', '.join(known)}")
+        if name not in chosen:
+            for before in known[name].after:
+                take(before)
+            chosen[name] = known[name]
+
+    for name in names:
+        take(name)
+    return tuple(chosen.values())
+
+
+def _refuse_circles(study: Study, known: Mapping[str, Study]) -> None:
+    """A study may come after any other, but not after itself."""
+    before, new = set[str](), set(study.after)
+    while new:
+        for name in new - known.keys():
+            raise SettingsError(f"the study '{study.name}' comes after '{name}', which does not exist")
+        before |= new
+        new = {name for each in new for name in known[each].after} - before
+    if study.name in before:
+        raise SettingsError(f"the study '{study.name}' comes after itself, by way of {', '.join(sorted(before))}")
 
 
 def _registered(point: metadata.EntryPoint) -> Study:

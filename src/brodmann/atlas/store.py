@@ -9,6 +9,7 @@
          results/<study>-<key>.zarr      studies; earlier settings keep their files
          results/<study>-<key>.yaml      the settings of that study
          tables/{units,findings,profile,pairs}.parquet
+         partial/<task key>/*.npz        what an unfinished study has finished so far
          done/<task key>.json            completion markers: written last, with the task's wall time
          plans/<fingerprint>.json        what a model and its settings stood for when they were first opened
          log.jsonl                       append-only: a task started, finished, failed
@@ -28,12 +29,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from brodmann.errors import StoreError
+from brodmann.partial import PartialFolder
 
 FORMAT = "brodmann atlas 1"
 MANIFEST = "atlas.json"
 TABLES = ("units", "findings", "profile", "pairs")
 # what lies there before the first manifest; a run may have been killed just then
-_BEGUN = {"recordings", "results", "tables", "plans", "done", "log.jsonl", ".lock", ".tmp", "settings.yaml"}
+_BEGUN = {"recordings", "results", "tables", "partial", "plans", "done", "log.jsonl", ".lock", ".tmp", "settings.yaml"}
 _REASONS = {
     errno.ENOSPC: "no space left on the disk",
     errno.EDQUOT: "the disk quota is used up",
@@ -191,6 +193,11 @@ class Folder:
         for pattern in (".*.tmp", "*.zarr/tasks/*.tmp"):
             for path in self.recordings.glob(pattern):
                 remove(path)
+        for parts in (self.root / "partial").glob("*"):
+            if self.marker(parts.name).exists():
+                remove(parts)
+            for path in parts.glob(".*.[0-9]*"):
+                remove(path)
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -214,8 +221,13 @@ class Folder:
         return self.root / "done" / f"{key}.json"
 
     def finish(self, key: str, facts: dict[str, Any]) -> None:
-        """Drop a completion marker."""
+        """Drop a completion marker; what was kept of the task while it was not finished goes."""
         write_text(self.marker(key), json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        remove(self.partial(key).path)
+
+    def partial(self, key: str) -> PartialFolder:
+        """Where a task keeps what it has finished so far."""
+        return PartialFolder(self.root / "partial" / key)
 
     def forget(self, kind: str) -> None:
         """Remove the markers of a kind of task whose outputs overwrite each other (tables, report)."""
@@ -244,7 +256,7 @@ class Folder:
         ``recording`` (path of the current recording), ``controls`` (paths of the random models' recordings),
         ``results`` (study -> path), ``skipped`` (study -> reason), ``tables`` (name -> path), ``seconds``
         (stage -> wall seconds), ``seconds_share`` (forward and other), ``complete``,
-        ``command`` (repeats the run), ``fingerprint``, ``updated``.
+        ``command`` (repeats the run), ``added`` (optional studies), ``fingerprint``, ``updated``.
         Paths are relative to the atlas.
         """
         write_text(self.root / MANIFEST, json.dumps({"format": FORMAT, **facts}, indent=1, ensure_ascii=False) + "\n")

@@ -18,6 +18,7 @@ from brodmann.errors import RecordingError, SettingsError
 from brodmann.settings import MapSettings, to_yaml
 
 Part = Callable[[float, str], None]
+_CHANGED = "{} or its prompts changed while the atlas was being made; run the same command again"
 
 
 class Stopwatch:
@@ -189,9 +190,7 @@ class Workshop:
         assert task.subject is not None
         subject, layout = self._subject(task.subject), self._layout(task.subject)
         if task.kind == "record" and layout.key != self._plan.basis.recording:
-            raise RecordingError(
-                f"{self._model} or its prompts changed while the atlas was being made; run the same command again"
-            )
+            raise RecordingError(_CHANGED.format(self._model))
         start = time.perf_counter()
         store = ZarrStore.create(self._folder.root / task.output, layout)
         batch = layout.tasks[task.batch]
@@ -230,14 +229,31 @@ class Workshop:
             "controls": controls,
             "seed": study_seed(self._settings.seed, key),
             "progress": parts,
+            "partial": self._folder.partial(task.key),
         }
+        if study.subject:
+            arguments["subject"] = self._subject_of_recording()
+        if study.after:
+            arguments["results"] = {name: self._result(self._plan.result_path(name)) for name in study.after}
         with watch.stage(task.name):
-            dataset = function(recording, **_named(function, arguments))
+            dataset = _call(function, recording, arguments)
         _refuse_other_results(study, dataset)
         with watch.stage("store"):
             _save(self._folder, task.output, dataset)
             write_text(self._folder.root / task.output.replace(".zarr", ".yaml"), to_yaml(self._settings))
         return {"stages": _split(watch.take(), task.name, parts.finish())}
+
+    def _subject_of_recording(self) -> Any:
+        """The opened model, if it is still what was recorded."""
+        assert self._plan is not None
+        if self._layout(SUBJECT).key != self._plan.basis.recording:
+            raise RecordingError(_CHANGED.format(self._model))
+        return self._subject(SUBJECT)
+
+    def _result(self, path: str) -> Any:
+        import xarray as xr
+
+        return xr.open_zarr(self._folder.root / path, consolidated=False, chunks=None).load()
 
     def _controls(self, task: Task) -> list[Any]:
         from brodmann.recordings import load
@@ -250,13 +266,7 @@ class Workshop:
 
     def _results(self) -> Mapping[str, Any]:
         """All current results, those of studies that this command did not ask for included."""
-        import xarray as xr
-
-        paths = self._folder.read_manifest()["results"]
-        return {
-            name: xr.open_zarr(self._folder.root / path, consolidated=False, chunks=None).load()
-            for name, path in paths.items()
-        }
+        return {name: self._result(path) for name, path in self._folder.read_manifest()["results"].items()}
 
     def _tables(self) -> dict[str, Any]:
         from brodmann.atlas.tables import write_tables
@@ -279,17 +289,18 @@ class Workshop:
 
 
 class Parts:
-    """Takes a study's signs of life (the name of each part as it begins) and times the parts."""
+    """Takes a study's signs of life (the name of each part, and perhaps its finished share) and times the parts."""
 
     def __init__(self, tell: Part) -> None:
         self._tell, self._name, self._since = tell, "", time.perf_counter()
         self._seconds: dict[str, float] = {}
 
-    def __call__(self, name: str) -> None:
-        """Begin a part."""
-        self.finish()
-        self._name = name
-        self._tell(0.0, name)
+    def __call__(self, name: str, share: float = 0.0) -> None:
+        """Begin a part, or say how far it is."""
+        if name != self._name:
+            self.finish()
+            self._name = name
+        self._tell(share, name)
 
     def finish(self) -> dict[str, float]:
         """Seconds of each part so far."""
@@ -300,12 +311,16 @@ class Parts:
         return dict(self._seconds)
 
 
-def _named(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Those of the arguments that a function's signature names."""
+def _call(function: Callable[..., Any], recording: Any, arguments: dict[str, Any]) -> Any:
+    """Call a study with those of the arguments that its signature names, and with the recording, whatever its name."""
     parameters = inspect.signature(function).parameters
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
-        return arguments
-    return {name: value for name, value in arguments.items() if name in parameters}
+    if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+        arguments = {name: value for name, value in arguments.items() if name in parameters}
+    # beside other arguments that have no keyword of their own, such as a subject that comes first
+    named = parameters.get("recording")
+    if named is not None and named.kind is not inspect.Parameter.POSITIONAL_ONLY:
+        return function(recording=recording, **arguments)
+    return function(recording, **arguments)
 
 
 def _refuse_other_results(study: Study, dataset: Any) -> None:

@@ -17,7 +17,7 @@ import tyro
 
 from brodmann.cli import looking, mapping
 from brodmann.errors import BrodmannError
-from brodmann.settings import MapSettings, from_yaml
+from brodmann.settings import MapSettings
 
 ABOUT = """An atlas of the functional anatomy of language models, with a null model beside every claim.
 
@@ -47,16 +47,13 @@ ON_ATLASES = ("synergy",)
 
 def _defaults(arguments: Sequence[str]) -> MapSettings:
     """Settings that the options start from: of ``--settings``, else of an atlas that is named, else the usual ones."""
-    for place, word in enumerate(arguments):
-        if word == "--settings" and place + 1 < len(arguments):
-            return from_yaml(MapSettings, arguments[place + 1])
+    for number, word in enumerate(arguments):
+        if word == "--settings" and number + 1 < len(arguments):
+            return mapping.base(Path(arguments[number + 1]))
         if word.startswith("--settings="):
-            return from_yaml(MapSettings, word.partition("=")[2])
-    if arguments and arguments[0] in ON_ATLASES:
-        for word in arguments[1:]:
-            if not word.startswith("-") and mapping.is_atlas(word):
-                return from_yaml(MapSettings, Path(word) / "settings.yaml")
-    return MapSettings()
+            return mapping.base(Path(word.partition("=")[2]))
+    on_atlas = bool(arguments) and arguments[0] in ON_ATLASES
+    return mapping.base(None, *(word for word in arguments[1:] if on_atlas and not word.startswith("-")))
 
 
 def _with_defaults(command: Any, settings: MapSettings) -> Any:

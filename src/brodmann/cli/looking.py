@@ -120,8 +120,11 @@ def studies_() -> None:
     from brodmann.console import console, table
 
     check_targets(studies().values())
-    rows = [(name, study.title, study.needs.words) for name, study in studies().items()]
-    console().print(table(("study", "title", "needs at least"), rows))
+    rows = [
+        (name, study.title, ", ".join((study.needs.words, *study.after)), f"--add {name}" if study.optional else "yes")
+        for name, study in studies().items()
+    ]
+    console().print(table(("study", "title", "needs at least", "in map"), rows))
 
 
 def cite_(atlas: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ATLAS")]) -> None:

@@ -1,23 +1,26 @@
 """Commands that compute: `map`, `record`, `synergy`, and `go`, which every command that fills an atlas ends in."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, to_yaml
+from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, from_yaml, to_yaml
 
 Model = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
 ModelOrAtlas = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL|ATLAS")]
 Place = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
 Given = Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")]
+Optional = Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY ...")]
 
 
 def map_(
     model: Model,
     out: Place = None,
     dry_run: bool = False,
-    settings: Given = None,  # noqa: ARG001  read before parsing, because it changes the defaults
+    settings: Given = None,
+    add: Optional = (),
     seed: int = 0,
     load: LoadSettings = LoadSettings(),  # noqa: B008  frozen
     record: RecordSettings = RecordSettings(),  # noqa: B008
@@ -35,20 +38,27 @@ def map_(
         Print tasks, time and memory before any weight is read, and stop.
     settings
         Settings to start from, as written beside every result; options given here win.
+    add
+        Optional studies to run too, such as lesions (see `brodmann studies`).
     seed
         Seed of everything random.
     load, record, synergy
         Settings.
     """
-    chosen = MapSettings(load, record, synergy, seed)
-    go(model, out, chosen, None, page=True, dry_run=dry_run)
+    chosen = dataclasses.replace(base(settings), load=load, record=record, synergy=synergy, seed=seed)
+    studies = None
+    if add:
+        from brodmann.atlas.registry import studies as known
+
+        studies = (*(name for name, study in known().items() if not study.optional), *add)
+    go(model, out, chosen, studies, page=True, dry_run=dry_run)
 
 
 def record_(
     model: Model,
     out: Place = None,
     dry_run: bool = False,
-    settings: Given = None,  # noqa: ARG001
+    settings: Given = None,
     seed: int = 0,
     load: LoadSettings = LoadSettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
@@ -70,7 +80,7 @@ def record_(
     load, record
         Settings.
     """
-    chosen = MapSettings(load, record, seed=seed)
+    chosen = dataclasses.replace(base(settings), load=load, record=record, seed=seed)
     go(model, out, chosen, (), page=False, dry_run=dry_run)
 
 
@@ -78,7 +88,7 @@ def synergy_(
     model: ModelOrAtlas,
     out: Place = None,
     dry_run: bool = False,
-    settings: Given = None,  # noqa: ARG001
+    settings: Given = None,
     seed: int = 0,
     load: LoadSettings = LoadSettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
@@ -101,8 +111,8 @@ def synergy_(
     load, record, synergy
         Settings.
     """
-    model, out = place(model, out)
-    go(model, out, MapSettings(load, record, synergy, seed), ("synergy",), page=True, dry_run=dry_run)
+    chosen = dataclasses.replace(base(settings, model, out), load=load, record=record, synergy=synergy, seed=seed)
+    go(*place(model, out), chosen, ("synergy",), page=True, dry_run=dry_run)
 
 
 def go(
@@ -163,6 +173,17 @@ def go(
     print(atlas.report if page else atlas.path)
 
 
+def base(settings: Path | None, *places: str | Path | None) -> MapSettings:
+    """What the options of a command change: the settings of a file, else of the first atlas, else the usual ones.
+
+    The options themselves start from these settings too (`brodmann.cli.main`).
+    """
+    if settings is not None:
+        return from_yaml(MapSettings, settings)
+    atlas = next((Path(each) for each in places if each is not None and is_atlas(each)), None)
+    return MapSettings() if atlas is None else from_yaml(MapSettings, atlas / "settings.yaml")
+
+
 def place(model: str, out: Path | None) -> tuple[str, Path | None]:
     """Model and folder that a MODEL|ATLAS stands for."""
     if not is_atlas(model):
@@ -172,6 +193,6 @@ def place(model: str, out: Path | None) -> tuple[str, Path | None]:
     return str(Folder(Path(model)).read_manifest()["model"]), out or Path(model)
 
 
-def is_atlas(path: str) -> bool:
+def is_atlas(path: str | Path) -> bool:
     """Whether there is an atlas at a path."""
     return (Path(path) / "atlas.json").is_file()
