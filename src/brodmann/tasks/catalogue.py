@@ -1,0 +1,44 @@
+"""All tasks by name, and which of them are hard, simple and neutral."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from brodmann.errors import SettingsError
+from brodmann.tasks.analogies import ANALOGIES
+from brodmann.tasks.arithmetic import ADDITION, COUNT, MODULAR, SUBTRACTION
+from brodmann.tasks.ladders import Task
+from brodmann.tasks.lookup import ASSIGNMENTS, FACTS
+from brodmann.tasks.sequences import BRACKETS, REVERSAL, SORTING
+from brodmann.tasks.simple import COPY, NEUTRAL, REPEAT
+
+_ALL = (
+    ADDITION, SUBTRACTION, MODULAR, SORTING, REVERSAL, BRACKETS, ASSIGNMENTS, FACTS, ANALOGIES, REPEAT, COPY, COUNT,
+    NEUTRAL,
+)  # fmt: skip
+
+TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _ALL})
+SIMPLE: tuple[str, ...] = ("repeat", "copy", "count")
+"""The repetition ladder."""
+HARD: tuple[str, ...] = tuple(task.name for task in _ALL if task.name not in (*SIMPLE, "neutral"))
+
+
+def named(text: str) -> tuple[Task, ...]:
+    """Tasks of a comma-separated list of names.
+
+    Raises
+    ------
+    SettingsError
+        If a name is unknown or repeated, or there is none.
+
+    Examples
+    --------
+    >>> [task.name for task in named("addition, sorting")]
+    ['addition', 'sorting']
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = next((name for name in names if name not in TASKS), None)
+    if unknown is not None:
+        raise SettingsError(f"there is no task '{unknown}'; known are {', '.join(TASKS)}")
+    if not names or len(set(names)) < len(names):
+        raise SettingsError(f"tasks '{text}': name each task once, and at least one")
+    return tuple(TASKS[name] for name in names)
