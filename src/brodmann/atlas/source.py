@@ -55,9 +55,7 @@ def find(model: str, load: LoadSettings) -> Source:
     if model.startswith("random:"):
         return Source(model, (), "random")
     if model in PACKAGED:
-        path = PACKAGED[model].file() if PACKAGED[model].installed else None
-        folder = tuple(sorted(path.parent.glob("*"))) if path and path.name == "config.json" else ()
-        return Source(model, folder or ((path,) if path else ()), "package")
+        return Source(model, PACKAGED[model].files(load.revision) if PACKAGED[model].installed else (), "package")
     path = Path(model).expanduser()
     if path.is_dir():
         return Source(model, tuple(sorted(p for p in path.iterdir() if p.is_file())), "folder")

@@ -49,7 +49,7 @@ def check_name(name: str, *, allow_pickle: bool) -> None:
 
 
 def check_hub(name: str, revision: str | None) -> None:
-    """Refuse a hub id that is not on this machine where the hub cannot be asked either.
+    """Refuse a hub id that is not on this machine where the hub cannot be asked either, and an unknown checkpoint.
 
     Raises
     ------
@@ -57,6 +57,8 @@ def check_hub(name: str, revision: str | None) -> None:
         With a close name of a model that can be opened, where there is one.
     """
     path = Path(name).expanduser()
+    if name in PACKAGED:
+        PACKAGED[name].chosen(revision)
     if name.startswith("random:") or name in PACKAGED or path.exists():
         return
     from brodmann.models.hub import absent, hub_reachable, snapshot_folder

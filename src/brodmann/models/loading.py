@@ -77,10 +77,11 @@ def load(
     ----------
     name
         A hub id, a local folder, a ``.gguf`` file, a model that ships in a package (``smollm2-135m``, ``glass-en``,
-        ``glass-pt``, ``minilm``; see `available`), or ``random:FAMILY``, a tiny model with random weights
-        (see `families`).
+        ``glass-pt``, ``minilm``, ``nano``, ``nano-moe``; see `available`), or ``random:FAMILY``, a tiny model with
+        random weights (see `families`).
     revision
-        Branch, tag or commit of a hub model.
+        Branch, tag or commit of a hub model; training step of ``nano`` (``step0`` to ``step4096``, the last one where
+        none is given).
     device
         ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` to spread over all GPUs.
     dtype
@@ -187,7 +188,11 @@ def _open_random(request: _Request) -> _Opened:
 def _open_packaged(request: _Request) -> _Opened:
     packaged = PACKAGED[request.name]
     path = packaged.file()
-    provenance: Provenance = {"source": f"package {packaged.package} {packaged.version}", "revision": packaged.version}
+    step = packaged.chosen(request.revision)
+    provenance: Provenance = {
+        "source": f"package {packaged.package} {packaged.version}",
+        "revision": step or packaged.version,
+    }
     if path.suffix == ".gguf":
         opened = _open_gguf(request, path)
     elif path.suffix == ".npz":
@@ -196,7 +201,12 @@ def _open_packaged(request: _Request) -> _Opened:
         opened = _Opened(model, glass.tokenizer, {"weights_hash": f"sha256:{file_sha256(path)}"})
     else:
         check_folder(path.parent, allow_pickle=False)
-        opened = _open_pretrained(request, str(path.parent), {"weights_hash": weights_sha256(path.parent)})
+        (weights,) = (each for each in packaged.files(step) if each.suffix == ".safetensors")
+        opened = _open_pretrained(
+            request, str(path.parent), {"weights_hash": f"sha256:{file_sha256(weights)}"}, variant=step
+        )
+        if step == "step0":  # the state before training knows nothing, and must say so
+            provenance |= {"randomly_initialised": True, "note": "the model before its first training step"}
     return _Opened(opened.model, opened.tokenizer, {**opened.provenance, **provenance})
 
 
@@ -225,7 +235,7 @@ def _open_hub(request: _Request) -> _Opened:
     return _Opened(opened.model, opened.tokenizer, provenance)
 
 
-def _open_pretrained(request: _Request, where: str, provenance: Provenance) -> _Opened:
+def _open_pretrained(request: _Request, where: str, provenance: Provenance, *, variant: str | None = None) -> _Opened:
     common: dict[str, Any] = {"trust_remote_code": request.trust_remote_code}
     if not Path(where).is_dir():
         common |= {"revision": request.revision, "local_files_only": not hub_reachable()}
@@ -240,6 +250,7 @@ def _open_pretrained(request: _Request, where: str, provenance: Provenance) -> _
             dtype=request.dtype,
             output_loading_info=True,
             use_safetensors=None if request.allow_pickle else True,
+            variant=variant,
             **common,
             **placed,
         )
