@@ -104,11 +104,15 @@ def findings(found: Sequence[Any]) -> Table:
     return made
 
 
-def correction(found: Sequence[Any]) -> str:
-    """What to say once under the findings about their p values; empty where none is shown."""
+def correction(found: Sequence[Any], studies: int = 1) -> str:
+    """What to say once under the findings about their p values; empty where none is shown.
+
+    Each study corrects its own findings.
+    """
     shown = any(finding.verdict == "supported" and finding.p is not None for finding in found)
     tested = sum(finding.p is not None for finding in found)
-    return f"p is Holm-corrected over the {tested} findings that have one" if shown else ""
+    over = f"the {tested} findings that have one" if studies == 1 else "the findings of each study that have one"
+    return f"p is Holm-corrected over {over}" if shown else ""
 
 
 def number(value: float) -> str:

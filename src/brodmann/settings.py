@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -37,6 +37,10 @@ SIGNALS: dict[Signal, Reading] = {
     "residual": Reading("residual", "L2 norm of the residual stream after the layer"),
 }
 """The one table of signals; how each is heard stands in `brodmann.models.taps`."""
+
+Units = Literal["heads", "experts", "neurons"]
+UNITS: dict[Units, Signal] = {"heads": "z_norm", "experts": "expert_norm", "neurons": "neuron"}
+"""Kinds of units by their plain names, with the signal that is read from them unless another is asked for."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +125,31 @@ class SynergySettings:
 
 @dataclass(frozen=True)
 class LesionSettings:
-    """How lesions are made and tested."""
+    """How units are removed, and against which other orders."""
+
+    fractions: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+    """Shares of the units that are removed, one after the other; at most 0.5."""
+    layer_draws: int = 10
+    """Random orders with as many units of each layer as the core has: the control that the main finding rests on."""
+    random_draws: int = 5
+    """Random orders without regard to layers."""
+    lesion_bootstraps: int = 2000
+    """Bootstrap samples over prompts and draws."""
+    lesion_tokens: int = 2048
+    """Tokens of one forward pass, padding included. Several lesions share a pass where there is room; it changes the
+    last bits.
+    """
+
+    def conditions(self) -> int:
+        """Lesions at most, each run on every prompt: five orders without draws, and the draws of two."""
+        return len(self.fractions) * (5 + self.layer_draws + self.random_draws)
 
     def forward_tokens(self, prompts: int, tokens: int) -> float:
-        """Tokens that pass through the model, when a recording has so many prompts of so many tokens."""
-        return 0.0 * prompts * tokens
+        """Tokens that pass through the model, when a recording has so many prompts of so many tokens.
+
+        One pass for the intact model, and three for the gradient (a backward pass costs two).
+        """
+        return float(prompts * tokens * (self.conditions() + 4))
 
 
 @dataclass(frozen=True)
@@ -138,6 +162,32 @@ class AllocationSettings:
 
 
 @dataclass(frozen=True)
+class TrackSettings:
+    """How a family of checkpoints or of sizes is compared."""
+
+    growth_contrast: Literal["thirds", "band", "quadratic"] = "thirds"
+    """Contrast that the findings are about; all three are shown:
+    thirds: middle third of layers minus both outer thirds
+    band: depths 0.3 to 0.7 minus the rest
+    quadratic: height of a parabola above its ends
+    """
+    growth_null_models: int = 8
+    """Fresh random initialisations that read the same text: once for the whole family, never fewer than null_models."""
+    growth_surrogates: int = 10
+    """Uncoupled surrogates of each prompt, kind and checkpoint."""
+    growth_bootstraps: int = 1000
+    """Bootstrap samples over prompts, the same for all checkpoints."""
+    growth_spending: Literal["pocock", "obrien_fleming", "even"] = "pocock"
+    """How 5 % of false alarms are spent over the checkpoints at which emergence is looked for."""
+    growth_subsets: int = 8
+    """Random subsets of units by which models of several sizes are compared at equal number."""
+    induction_sequences: int = 32
+    """Random sequences that are said twice to measure induction."""
+    induction_tokens: int = 50
+    """Tokens of each copy; cut to half the model's context."""
+
+
+@dataclass(frozen=True)
 class MapSettings:
     """Everything that a run does: `brodmann map` and the commands that add to its atlas."""
 
@@ -146,11 +196,27 @@ class MapSettings:
     synergy: SynergySettings = field(default_factory=SynergySettings)
     lesions: LesionSettings = field(default_factory=LesionSettings)
     allocation: AllocationSettings = field(default_factory=AllocationSettings)
+    track: TrackSettings = field(default_factory=TrackSettings)
     seed: int = 0
     """Seed of everything random; each task derives its own from this and its key."""
 
 
 T = TypeVar("T")
+
+
+def of_units(settings: RecordSettings, units: str) -> RecordSettings:
+    """Settings that record units of a kind: their usual signal, unless the signal already is one of theirs.
+
+    Examples
+    --------
+    >>> of_units(RecordSettings(), "experts").signal, of_units(RecordSettings(signal="write_norm"), "heads").signal
+    ('expert_norm', 'write_norm')
+    """
+    if units not in UNITS:
+        raise SettingsError(f"units = {units!r}; choose one of {', '.join(UNITS)}")
+    usual = UNITS[cast(Units, units)]
+    same = SIGNALS[settings.signal].kind == SIGNALS[usual].kind
+    return settings if same else dataclasses.replace(settings, signal=usual)
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

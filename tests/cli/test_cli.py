@@ -14,7 +14,11 @@ from brodmann.cli import COMMANDS, main, mapping
 from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, from_yaml, to_yaml
 from brodmann.stats import Finding
 
-ALL = [field.name for kind in (LoadSettings, RecordSettings, SynergySettings) for field in dataclasses.fields(kind)]
+SECTIONS = [field for field in dataclasses.fields(MapSettings) if field.default_factory is not dataclasses.MISSING]
+NAMES = {section.name: [each.name for each in dataclasses.fields(section.default_factory)] for section in SECTIONS}
+SHOWN = {"map": ("load", "record", "synergy"), "lesions": ("load", "record", "synergy", "lesions")} | {
+    "allocation": ("load", "record", "synergy", "allocation")
+}
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +51,16 @@ def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) 
     assert (COMMANDS[command].__doc__ or "").splitlines()[0][:40] in text
 
 
-def test_every_setting_is_an_option_with_a_short_flat_name(capsys: pytest.CaptureFixture[str]) -> None:
-    text = said(["map", "--help"], capsys)
-    assert len(ALL) == len(set(ALL)), "two sections share a name, so a short name is not enough"
-    missing = [name for name in [*ALL, "seed"] if f"--{name.replace('_', '-')}" not in text]
-    assert missing == []
+def test_no_two_settings_share_a_name() -> None:
+    names = [name for section in NAMES.values() for name in section] + ["units", "seed", "add", "out", "dry_run"]
+    assert [name for name in names if names.count(name) > 1] == [], "a short name would not be enough"
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_every_setting_is_an_option_with_a_short_flat_name(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said([command, "--help"], capsys)
+    names = [name for section in SHOWN[command] for name in NAMES[section]]
+    assert [name for name in [*names, "seed", "units"] if f"--{name.replace('_', '-')}" not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -210,6 +219,8 @@ def test_findings_show_their_margin_and_what_was_not_tested(capsys: pytest.Captu
     assert text.count("margin") == 1
     assert console.correction([FINDING, few]) == "p is Holm-corrected over the 1 findings that have one"
     assert console.correction([few]) == ""
+    several = "p is Holm-corrected over the findings of each study that have one"
+    assert console.correction([FINDING, few], studies=2) == several
 
 
 def test_an_unfinished_atlas_names_the_command_that_goes_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

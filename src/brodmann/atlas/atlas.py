@@ -16,7 +16,7 @@ from brodmann.atlas.job import Job
 from brodmann.atlas.plan import check_lengths, check_ranges, choose
 from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError, StoreError
-from brodmann.settings import MapSettings, digest
+from brodmann.settings import MapSettings, digest, of_units
 from brodmann.stats import Finding
 
 _SECTIONS: dict[str, Any] = {
@@ -146,7 +146,8 @@ def map(  # noqa: A001
     tell
         Called with a `Tick` whenever something moves.
     **overrides
-        Single settings by their short names (``new_tokens=50``), or whole sections (``synergy=SynergySettings(...)``).
+        Single settings by their short names (``new_tokens=50``), whole sections (``synergy=SynergySettings(...)``), or
+        ``units="experts"`` for the signal that is read from these.
 
     Raises
     ------
@@ -212,6 +213,9 @@ def override(settings: MapSettings, values: Mapping[str, Any]) -> MapSettings:
     for name, value in values.items():
         if name in _SECTIONS or name == "seed":
             settings = dataclasses.replace(settings, **{name: value})
+            continue
+        if name == "units":
+            settings = dataclasses.replace(settings, record=of_units(settings.record, value))
             continue
         homes = [section for section, kind in _SECTIONS.items() if name in {f.name for f in dataclasses.fields(kind)}]
         if not homes:

@@ -1,6 +1,6 @@
-"""The page's views of units: plate and grid, the table, and what was found in three sentences."""
+"""The page's views of units: plate and grid, the table, and what was found in a few sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,18 +91,21 @@ def grid(units: PlateUnits) -> dict[str, Any]:
     return {"layers": layers, "rows": rows}
 
 
-def found(findings: tuple[Finding, ...], first: int | None = None) -> dict[str, Any]:
-    """Up to three plain sentences and the count of verdicts.
+def found(findings: tuple[Finding, ...], by_study: Sequence[int] = ()) -> dict[str, Any]:
+    """A few plain sentences and the count of verdicts.
 
-    They tell the first two findings and the last of the first study, which has ``first`` of them (None: all): studies
-    put their main claim first and its rival explanation last.
+    They tell the first two findings and the last of the first study, and the first finding of each further study:
+    studies put their main claim first and its rival explanation last. ``by_study`` says how many findings each study
+    has, in order; empty: all are one study's.
     """
     counts = {verdict: sum(f.verdict == verdict for f in findings) for verdict in _ORDER}
     told = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     total = f"{len(findings)} {'claim was' if len(findings) == 1 else 'claims were'} tested: {', '.join(told)}."
-    told_first = findings[:first]
-    chosen = told_first if len(told_first) <= 3 else (*told_first[:2], told_first[-1])
-    sentences = [_sentence(finding) for finding in chosen]
+    sizes = [size for size in by_study if size] or [len(findings)]
+    starts = [sum(sizes[:k]) for k in range(len(sizes))]
+    first = findings[: sizes[0]]
+    chosen = first if len(first) <= 3 else (*first[:2], first[-1])
+    sentences = [_sentence(finding) for finding in (*chosen, *(findings[start] for start in starts[1:]))]
     if not findings:
         total = "No claim was tested."
         sentences = []

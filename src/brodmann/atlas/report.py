@@ -115,11 +115,6 @@ def _claims(dataset: xr.Dataset) -> list[dict[str, Any]]:
     return claims
 
 
-def _of_the_first(results: dict[str, xr.Dataset]) -> int | None:
-    """Number of findings of the first study that has any."""
-    return next((len(claims) for claims in map(_claims, results.values()) if claims), None)
-
-
 def _told(name: str, dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
     target = studies()[name].chapter
     with _blaming(f"the chapter of study '{name}' ({target})"):
@@ -184,7 +179,7 @@ def build_page(data: PageData) -> Page:
         caption=plate.CAPTION.format(kind=kind),
         note=next((str(r.attrs["note"]) for r in data.results.values() if "note" in r.attrs), ""),
         grid=grid(units),
-        found=found(data.findings, _of_the_first(data.results)),
+        found=found(data.findings, [len(_claims(dataset)) for dataset in data.results.values()]),
         findings=[_card(finding) for finding in data.findings],
         chapters=chapters,
         table=unit_table(data.recording, data.results, data.chapters, units),

@@ -15,7 +15,7 @@ from typing import Any
 
 import tyro
 
-from brodmann.cli import looking, mapping
+from brodmann.cli import lesions, looking, mapping
 from brodmann.errors import BrodmannError
 from brodmann.settings import MapSettings
 
@@ -35,13 +35,15 @@ COMMANDS = {
     "map": mapping.map_,
     "record": mapping.record_,
     "synergy": mapping.synergy_,
+    "lesions": lesions.lesions_,
+    "allocation": lesions.allocation_,
     "report": looking.report_,
     "models": looking.models_,
     "prompts": looking.prompts_,
     "studies": looking.studies_,
     "cite": looking.cite_,
 }
-ON_ATLASES = ("synergy",)
+ON_ATLASES = ("synergy", "lesions", "allocation")
 """Commands that take an atlas in place of a model: its settings are then their defaults."""
 
 

@@ -6,13 +6,24 @@ from typing import Annotated, Any
 
 import tyro
 
-from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, from_yaml, to_yaml
+from brodmann.errors import SettingsError
+from brodmann.settings import (
+    LoadSettings,
+    MapSettings,
+    RecordSettings,
+    SynergySettings,
+    Units,
+    from_yaml,
+    of_units,
+    to_yaml,
+)
 
 Model = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
 ModelOrAtlas = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL|ATLAS")]
 Place = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
 Given = Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")]
-Optional = Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY ...")]
+OfUnits = Annotated[Units | None, tyro.conf.arg(metavar="{heads,experts,neurons}")]
+Added = Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY ...")]
 
 
 def map_(
@@ -20,7 +31,8 @@ def map_(
     out: Place = None,
     dry_run: bool = False,
     settings: Given = None,
-    add: Optional = (),
+    add: Added = (),
+    units: OfUnits = None,
     seed: int = 0,
     load: LoadSettings = LoadSettings(),  # noqa: B008  frozen
     record: RecordSettings = RecordSettings(),  # noqa: B008
@@ -40,12 +52,14 @@ def map_(
         Settings to start from, as written beside every result; options given here win.
     add
         Optional studies to run too, such as lesions (see `brodmann studies`).
+    units
+        Kind of units to record: short for the signal that is read from them.
     seed
         Seed of everything random.
     load, record, synergy
         Settings.
     """
-    chosen = dataclasses.replace(base(settings), load=load, record=record, synergy=synergy, seed=seed)
+    chosen = changed(base(settings), units, load=load, record=record, synergy=synergy, seed=seed)
     studies = None
     if add:
         from brodmann.atlas.registry import studies as known
@@ -59,6 +73,7 @@ def record_(
     out: Place = None,
     dry_run: bool = False,
     settings: Given = None,
+    units: OfUnits = None,
     seed: int = 0,
     load: LoadSettings = LoadSettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
@@ -75,12 +90,14 @@ def record_(
         Print tasks, time and memory before any weight is read, and stop.
     settings
         Settings to start from, as written beside every result; options given here win.
+    units
+        Kind of units to record: short for the signal that is read from them.
     seed
         Seed of everything random.
     load, record
         Settings.
     """
-    chosen = dataclasses.replace(base(settings), load=load, record=record, seed=seed)
+    chosen = changed(base(settings), units, load=load, record=record, seed=seed)
     go(model, out, chosen, (), page=False, dry_run=dry_run)
 
 
@@ -89,6 +106,7 @@ def synergy_(
     out: Place = None,
     dry_run: bool = False,
     settings: Given = None,
+    units: OfUnits = None,
     seed: int = 0,
     load: LoadSettings = LoadSettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
@@ -106,12 +124,14 @@ def synergy_(
         Print tasks, time and memory before any weight is read, and stop.
     settings
         Settings to start from, as written beside every result; options given here win.
+    units
+        Kind of units to record: short for the signal that is read from them.
     seed
         Seed of everything random.
     load, record, synergy
         Settings.
     """
-    chosen = dataclasses.replace(base(settings, model, out), load=load, record=record, synergy=synergy, seed=seed)
+    chosen = changed(base(settings, model, out), units, load=load, record=record, synergy=synergy, seed=seed)
     go(*place(model, out), chosen, ("synergy",), page=True, dry_run=dry_run)
 
 
@@ -162,7 +182,7 @@ def go(
     if found:
         screen.print(f"\n{atlas.label}: {len(found)} findings\n", markup=False, style="bold")
         screen.print(findings(found))
-        screen.print(correction(found), markup=False)
+        screen.print(correction(found, studies=len(atlas.results)), markup=False)
     seconds = atlas.seconds
     whole, forward = sum(seconds.values()), seconds.get("forward", 0.0)
     share = f", {forward / whole:.0%} of it in the model" if whole else ""
@@ -182,6 +202,22 @@ def base(settings: Path | None, *places: str | Path | None) -> MapSettings:
         return from_yaml(MapSettings, settings)
     atlas = next((Path(each) for each in places if each is not None and is_atlas(each)), None)
     return MapSettings() if atlas is None else from_yaml(MapSettings, atlas / "settings.yaml")
+
+
+def changed(start: MapSettings, units: Units | None, *, record: RecordSettings, **others: Any) -> MapSettings:
+    """Settings with the sections that a command was given.
+
+    Raises
+    ------
+    SettingsError
+        If a signal was given that units of this kind do not have.
+    """
+    if units is not None:
+        meant = of_units(record, units)
+        if meant != record and record.signal != start.record.signal:
+            raise SettingsError(f"--signal {record.signal} is not of {units}; leave out --signal or --units")
+        record = meant
+    return dataclasses.replace(start, record=record, **others)
 
 
 def place(model: str, out: Path | None) -> tuple[str, Path | None]:
