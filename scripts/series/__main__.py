@@ -9,6 +9,7 @@ from typing import Any
 
 from scripts.series.corpus import Corpus, build
 from scripts.series.keeper import Keeper
+from scripts.series.notice import write_notice
 from scripts.series.recipes import CONTEXT, RECIPES
 from scripts.series.text import streams
 from scripts.series.tokenizer import open_tokenizer, train_tokenizer
@@ -33,6 +34,7 @@ def main() -> None:
     tokens = streams(corpus, tokenizer)
     keeper = Keeper(recipe, corpus, tokens, tokenizer, arguments.work / recipe.name, out)
     run(recipe, tokens.train, arguments.work / recipe.name, keeper)
+    write_notice(out)
 
 
 def _tokenizer(corpus: Corpus, folder: Path) -> Any:

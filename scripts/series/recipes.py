@@ -92,6 +92,6 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("nano", nano, steps=4_096, batch=12, kept=doubling(4_096)),
-        Recipe("nano-moe", nano_moe, steps=3_072, batch=12, kept=(3_072,)),
+        Recipe("nano-moe", nano_moe, steps=1_536, batch=12, kept=(1_536,)),
     )
 }

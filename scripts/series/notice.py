@@ -1,0 +1,84 @@
+"""NOTICE.md of a model that ships: what it is, what it has read, under which licences, how well it does."""
+
+import json
+from pathlib import Path
+
+SOURCES = {
+    "code": ("Python standard library, without its tests", "PSF-2.0 and compatible"),
+    "law": ("SPDX licence texts (package spdx)", "CC0-1.0 for the collection"),
+    "wiki": ("English Wikipedia, 103 long articles of a dump (test data of gensim)", "CC BY-SA 3.0"),
+    "docs": ("Python language reference (pydoc topics of the standard library)", "PSF-2.0"),
+    "maths": ("CHAMP, competition problems with solutions (Mao et al. 2024, package champ-dataset)", "MIT"),
+    "talk": ("CHAMP, answers of GPT-3.5, GPT-4, PaLM 2 and others to these problems", "MIT"),
+    "chat": ("chatterbot-corpus, English", "BSD-3-Clause"),
+}
+
+WHAT = {
+    "nano": (
+        "A GPT-NeoX decoder of {parameters:,} weights (8 layers of 8 heads, width 96) and its states after 0, 1, 2, 4,"
+        ' 8, ... training steps: `model.stepN.safetensors`, which transformers opens as `variant="stepN"`.'
+    ),
+    "nano-moe": (
+        "A mixture of experts of {parameters:,} weights (OLMoE: 6 layers of 8 heads and 8 experts, of which each token"
+        " uses two; width 96), trained with a load-balancing loss; its last state only."
+    ),
+}
+
+
+def write_notice(folder: Path) -> None:
+    """Write NOTICE.md beside a model from its log."""
+    log = json.loads((folder / "log.json").read_text(encoding="utf-8"))
+    name, entries, settings = log["name"], log["checkpoints"], log["settings"]
+    last = entries[-1]
+    lines = [
+        f"# {name}",
+        "",
+        WHAT[name].format(**log),
+        "",
+        (
+            f"Trained from scratch by `scripts/series` on {last['tokens'] / 1e6:.1f} million tokens: {settings['steps']:,}"
+            f" steps of {settings['batch']} rows of {settings['context']} tokens, AdamW, largest learning rate"
+            f" {settings['peak']}, seed {settings['seed']}, one thread, float32; the weights are stored as float16."
+            f" A byte-level BPE of 1,024 tokens, trained on the same text; digits are tokens of their own."
+            f" Versions: {', '.join(f'{key} {value}' for key, value in log['versions'].items())}."
+        ),
+        "",
+        (
+            "Meant for studying how units behave and change while a real model learns. It is far too small and has read far"
+            " too little to know facts, to reason or to hold a conversation: it writes text that looks like its sources"
+            " and means little. Nothing was filtered for bias or personal names beyond what the sources did."
+        ),
+        "",
+        "## What it has read",
+        "",
+        (
+            "Small domains are drawn more often than their size (in proportion to tokens to the power"
+            f" {settings['tempering']}). Held-out text comes from other modules, articles, problems and families of"
+            " licences than the training text; licence texts quote one another all the same. Loss of the last state:"
+        ),
+        "",
+        "| domain | source | licence of the text | training tokens | held-out nats per token | bits per byte |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for domain, (source, licence) in SOURCES.items():
+        measured = last["domains"]
+        lines.append(
+            f"| {domain} | {source} | {licence} | {log['train_tokens'][domain]:,} | {measured['nats'][domain]:.2f}"
+            f" | {measured['bits_per_byte'][domain]:.2f} |"
+        )
+    lines += ["", "## Loss", "", "| step | tokens | training | held out (mean of domains) |", "|---:|---:|---:|---:|"]
+    for each in entries:
+        training = "" if each["train_loss"] is None else f"{each['train_loss']:.3f}"
+        lines.append(f"| {each['step']} | {each['tokens']:,} | {training} | {each['validation_loss']:.3f} |")
+    lines += [
+        "",
+        "`log.json` has the loss of each domain at each step, `held_out.json` one held-out passage of each domain.",
+        "",
+        "## Licence",
+        "",
+        (
+            "The weights and the tokenizer are under the project's licence (Apache-2.0). The passages in `held_out.json`"
+            " keep the licences of their sources, named above; the one from Wikipedia is by its authors, CC BY-SA 3.0."
+        ),
+    ]
+    (folder / "NOTICE.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
