@@ -9,15 +9,24 @@ from brodmann.lazy import exports
 
 if TYPE_CHECKING:
     from brodmann.lesions.ablate import gated, lesion
+    from brodmann.lesions.calibrate import Calibration, find_alpha
+    from brodmann.lesions.stand_ins import References, references, stand_in
 
 __getattr__ = exports(
     __name__,
     {
         **dict.fromkeys(("gated", "lesion"), "ablate"),
+        **dict.fromkeys(("Calibration", "find_alpha"), "calibrate"),
+        **dict.fromkeys(("References", "references", "stand_in"), "stand_ins"),
     },
 )
 
 __all__ = [
+    "Calibration",
+    "References",
+    "find_alpha",
     "gated",
     "lesion",
+    "references",
+    "stand_in",
 ]

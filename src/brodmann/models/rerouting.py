@@ -1,8 +1,8 @@
 """Taking experts out before the router chooses, whatever kind of router it is.
 
-Routers of transformers 5 score all experts and then call ``topk``, once or (with groups of experts) several times. While
-a block of experts runs, ``topk`` sees removed experts with the lowest score there is, so the router chooses others with
-its own rule and its own gate values. The scores themselves, and so the other experts' gate values, stay as they are.
+Routers of transformers 5 score all experts and then call ``topk``, once or (with groups of experts) several times.
+While a block of experts runs, ``topk`` sees removed experts with the lowest score there is, so the router chooses
+others by its own rule. The scores themselves, and so what they say about the other experts, stay as they are.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ class _OthersOnly(TorchFunctionMode):
         self._site, self._experts, self._removed = site, experts, removed
         self.asked = False
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func not in _TOPK:
             return func(*args, **kwargs)
@@ -77,11 +77,11 @@ def rerouted(block: nn.Module, site: Site, removed: Removed) -> Iterator[None]:
             raise AnatomyError(f"{site.module}: its router's choice could not be reached, so nothing can be rerouted")
         return output
 
-    block.forward = with_others_only  # type: ignore[method-assign]
+    block.forward = with_others_only
     try:
         yield
     finally:
         if own is None:
             del block.forward
         else:
-            block.forward = own  # type: ignore[method-assign]
+            block.forward = own

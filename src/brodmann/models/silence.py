@@ -24,7 +24,14 @@ one that broadcasts to it."""
 
 
 @contextmanager
-def lesion(subject: Subject, units: Sequence[str]) -> Iterator[None]:
+def lesion(
+    subject: Subject,
+    units: Sequence[str],
+    *,
+    renormalise: bool = False,
+    reroute: bool = False,
+    fill: Fill | None = None,
+) -> Iterator[None]:
     """Silence units: what a head or a routed expert would write is zero.
 
     A head's slice of the output projection's input is zeroed (the projection's bias stays). A routed expert's gate
@@ -36,11 +43,13 @@ def lesion(subject: Subject, units: Sequence[str]) -> Iterator[None]:
         The opened model.
     units
         Unit ids: ``L12H3``, ``L12E7``, in encoder-decoder models ``cross.L0H3``.
+    renormalise, reroute, fill
+        As in `gated`.
 
     Raises
     ------
     AnatomyError
-        If a unit does not exist or is of a kind that cannot be silenced here.
+        If a unit does not exist or is of a kind that cannot be silenced here, or an option does not suit its kind.
 
     Examples
     --------
@@ -51,10 +60,13 @@ def lesion(subject: Subject, units: Sequence[str]) -> Iterator[None]:
     ...     damaged = subject.model(torch.tensor([[5, 6, 7]])).logits
     """
     where = find_units(subject, units)
+    signals = [signal for signal, kind in _GATED.items() if kind in {site.kind for site in where}]
     with ExitStack() as cleanup:
-        for signal in signals_of(where):
+        for signal in signals:
             gates = gates_without(subject, units, signal, stack="all")
-            cleanup.enter_context(gated(subject, gates, signal=signal, stack="all"))
+            cleanup.enter_context(
+                gated(subject, gates, signal=signal, stack="all", renormalise=renormalise, reroute=reroute, fill=fill)
+            )
         yield
 
 
@@ -78,12 +90,6 @@ def find_units(subject: Subject, units: Sequence[str]) -> dict[Site, list[int]]:
         site, index = known[unit]
         where.setdefault(site, []).append(index)
     return where
-
-
-def signals_of(sites: dict[Site, list[int]]) -> tuple[Signal, ...]:
-    """Signals whose units some sites hold: ``z_norm`` for heads, ``expert_norm`` for experts."""
-    kinds = {site.kind for site in sites}
-    return tuple(signal for signal, kind in _GATED.items() if kind in kinds)
 
 
 def gates_without(subject: Subject, units: Sequence[str], signal: Signal, *, stack: str | None = None) -> Tensor:
