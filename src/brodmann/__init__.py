@@ -20,8 +20,10 @@ _HOMES = {
 __all__ = [
     "Finding",
     "__version__",
+    "allocation",
     "atlas",
     "errors",
+    "lesions",
     "load",
     "map",
     "models",
@@ -32,6 +34,7 @@ __all__ = [
     "settings",
     "stats",
     "synergy",
+    "tasks",
 ]
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -214,7 +214,7 @@ def of_units(settings: RecordSettings, units: str) -> RecordSettings:
     """
     if units not in UNITS:
         raise SettingsError(f"units = {units!r}; choose one of {', '.join(UNITS)}")
-    usual = UNITS[cast(Units, units)]
+    usual = UNITS[units]
     same = SIGNALS[settings.signal].kind == SIGNALS[usual].kind
     return settings if same else dataclasses.replace(settings, signal=usual)
 
