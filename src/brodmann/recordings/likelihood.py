@@ -74,7 +74,7 @@ def score(subject: Subject, prompts: Tokens, answers: Tokens, *, rows: int | Non
     >>> [tuple(block.logits.shape) for block in score(load("random:gpt2"), [[5, 6]], [[7, 8, 9]])]
     [(1, 3, 259)]
     """
-    _check(subject, prompts, answers)
+    check_text(subject, prompts, answers)
     steps = max(map(len, answers))
     longest = steps + (0 if subject.is_encoder_decoder else max(map(len, prompts)))
     together = max(1, TOKENS_TOGETHER // longest) if rows is None else rows
@@ -113,7 +113,7 @@ def answer_log_likelihood(subject: Subject, prompts: Tokens, answers: Tokens) ->
     RecordingError
         As `score`.
     """
-    _check(subject, prompts, answers)
+    check_text(subject, prompts, answers)
     found = np.full((len(answers), max(map(len, answers))), np.nan)
     # rows of like length together: little padding
     order = sorted(range(len(answers)), key=lambda n: (len(prompts[n]) + len(answers[n]), n))
@@ -247,7 +247,14 @@ def _replaced(model: Any, states: Tensor) -> Iterator[None]:
         yield
 
 
-def _check(subject: Subject, prompts: Tokens, answers: Tokens) -> None:
+def check_text(subject: Subject, prompts: Tokens, answers: Tokens) -> None:
+    """Refuse what cannot be scored, in one line.
+
+    Raises
+    ------
+    RecordingError
+        If the model has no language-model head, or a row is empty, too long or of another tokenizer.
+    """
     if not subject.generates:
         raise RecordingError(f"{subject.name} gives no likelihood of a text: it has no language-model head")
     if len(prompts) != len(answers):

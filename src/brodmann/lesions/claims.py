@@ -1,0 +1,137 @@
+"""Does the core matter for behaviour? The claims about lesions, each as a test that this model can pass or fail.
+
+Source of the claim: Urbina-Rodriguez et al. 2026 (arXiv 2601.06851), who compare with random orders only. The effect is
+the ratio of the areas under two lesion curves, 1 where both orders hurt alike.
+
+Two things vary, and a claim must survive both. *Prompts* are the unit of inference: the interval resamples them (and
+the draws of a random control with them), and flipping the signs of the prompts' differences gives a p. But all prompts
+agree on a set of heads that happens to be harmful, so p over prompts alone would call nearly any set different from any
+other. *Sets* are the second source: would another set, drawn as the control is drawn, hurt as much? Few draws cannot
+answer by counting (5 draws give no p below 1/6), so the logarithms of their areas are taken as normal, and p is the
+chance that the next draw reaches the core (Student's t, with the error of the mean). A control that is one set has no
+draws; the core and it are then compared as two sets that differ by as much as random orders differ from each other. The
+finding has the larger p of both, and Holm's correction over the five.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import permutations
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import t as student
+
+from brodmann.lesions.areas import ratio_interval
+from brodmann.stats import Finding, conclude, correct, prediction_p_value, sign_flip_test
+
+SOURCE = "Urbina-Rodriguez et al. 2026, arXiv 2601.06851"
+MICHEL = "Michel et al. 2019, arXiv 1905.10650"
+MARGIN = 0.1
+"""Smallest effect that matters: a tenth more area than the control."""
+FEWEST_PROMPTS = 5
+"""Fewer prompts give no interval, so nothing is supported or contradicted."""
+MATCHED = 0.25
+"""Difference of two sets' means, in standard deviations over units, from which they no longer count as matched."""
+ORDERS = {
+    "synergistic": "the core first",
+    "redundant": "redundant first",
+    "random": "random",
+    "layer_matched": "random, same layers",
+    "norm_matched": "same activity",
+    "autocorrelation_matched": "same autocorrelation",
+    "importance": "gradient importance",
+}
+"""Orders of removal, as figures name them."""
+
+Areas = Mapping[str, Float[np.ndarray, "draw prompt"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the findings about lesions are computed from."""
+
+    areas: Areas
+    """Order -> area under each draw's curve for each prompt."""
+    kind: str
+    """``head`` or ``expert``."""
+    bootstraps: int
+    seed: int
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Caveats of each control; those under ``all`` belong to every finding."""
+
+    def generator(self, name: str) -> np.random.Generator:
+        """Give every finding its own source of randomness, whatever the others draw."""
+        return np.random.default_rng([self.seed, *name.encode()])
+
+
+def findings(evidence: Evidence) -> tuple[Finding, ...]:
+    """Test the core against four controls and a rival, and correct for being five."""
+    units = f"{evidence.kind}s"
+    core = f"Removing the synergistic core hurts more than removing {units}"
+    claims = {
+        "layer_matched": f"{core} at random in the same layers",
+        "random": f"{core} at random",
+        "norm_matched": f"{core} outside it with the same activity",
+        "autocorrelation_matched": f"{core} outside it with the same autocorrelation",
+    }
+    tested = [
+        compare(evidence, f"core_against_{name}", claim, "synergistic", name, SOURCE) for name, claim in claims.items()
+    ]
+    rival = f"Removing {units} by gradient importance hurts more than removing the synergistic core"
+    tested.append(compare(evidence, "importance_against_core", rival, "importance", "synergistic", MICHEL))
+    return correct(tuple(tested))
+
+
+def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, source: str) -> Finding:
+    """Test whether one order hurts more than another, over prompts and over sets."""
+    rng = evidence.generator(name)
+    one, other = evidence.areas[first], evidence.areas[second]
+    prompts = one.shape[1]
+    found = ratio_interval(one, other, rng, evidence.bootstraps)
+    differences = one.mean(axis=0) - other.mean(axis=0)
+    p_values = {"no difference over prompts": sign_flip_test(differences, rng=rng).p}
+    words, samples, p, note = _over_sets(one, other, evidence.areas["random"], second.replace("_", "-"))
+    p_values[words] = p
+    share = float((differences > 0).mean())
+    control = second if second != "synergistic" else first
+    return conclude(
+        name, claim,
+        estimate=float(found.estimate),
+        interval=found.interval if prompts >= FEWEST_PROMPTS else (-math.inf, math.inf),
+        nulls={words: samples}, p_values=p_values, reference=1.0, margin=MARGIN,
+        units=f"(area of {ORDERS[first]}, divided by that of {ORDERS[second]})",
+        n=prompts, unit_of_inference="prompt", source=source, seed=evidence.seed,
+        caveats=(
+            f"in {share:.0%} of prompts the first order hurts more", note,
+            *evidence.notes.get(control, ()), *evidence.notes.get("all", ()),
+        ),
+    )  # fmt: skip
+
+
+def _over_sets(
+    one: np.ndarray, other: np.ndarray, random: np.ndarray, control: str
+) -> tuple[str, np.ndarray, float, str]:
+    """Null over sets in words, draws of the ratio under it, p, and what to know about it."""
+    estimate = float(one.mean() / other.mean()) if other.mean() > 0 else math.nan
+    if len(other) > 1:
+        areas = other.mean(axis=1)
+        rest = (areas.sum() - areas) / (len(areas) - 1)
+        p = prediction_p_value(math.log(one.mean()), np.log(areas)) if _positive(areas, one.mean()) else math.nan
+        note = (
+            f"counting its {len(areas)} draws gives no p below {1 / (len(areas) + 1):.2g}; p takes their log areas as"
+            " normal"
+        )
+        return f"another {control} order", np.divide(areas, rest, out=np.ones_like(areas), where=rest > 0), p, note
+    areas = random.mean(axis=1)
+    pairs = np.array([a / b if b > 0 else math.nan for a, b in permutations(areas, 2)])
+    note = "the control is one set of units; how much two sets differ by chance is taken from the random orders"
+    if len(areas) < 2 or not _positive(areas, estimate):
+        return "two random orders", pairs, math.nan, note
+    spread = float(np.log(areas).std(ddof=1)) * math.sqrt(2)
+    p = float(student.sf(math.log(estimate) / spread, len(areas) - 1)) if spread > 0 else math.nan
+    return "two random orders", pairs, p, note
+
+
+def _positive(areas: np.ndarray, one: float) -> bool:
+    return bool((areas > 0).all()) and one > 0

@@ -1,0 +1,169 @@
+"""Does behaviour depend on the synergistic core? A model, its recording and a ranking in; curves and findings out.
+
+The sweep is that of Urbina-Rodriguez et al. 2026 (arXiv 2601.06851, figure 4a), with the controls that it lacks: same
+layers, same activity, same autocorrelation, and a rival ranking by gradient (Michel et al. 2019). The core's ranking is
+data here; how it is found stands in `synergy`. Heads or experts are removed by zeroing what they write.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import xarray as xr
+
+from brodmann.errors import RecordingError, SettingsError
+from brodmann.lesions.claims import ORDERS, Evidence, findings
+from brodmann.lesions.divergence import divergences
+from brodmann.lesions.importance import gradient_importance
+from brodmann.lesions.ranking import find_ranking, make_curves, ranked_units
+from brodmann.lesions.summary import caveats, summarise
+from brodmann.models import Subject
+from brodmann.partial import Partial
+from brodmann.recordings.drive import Tokens
+from brodmann.recordings.likelihood import recorded_text
+from brodmann.settings import SIGNALS, LesionSettings, Signal, digest, to_dict
+
+Progress = Callable[..., None]
+"""Called with what is being done and, while it goes on, the share that is done."""
+
+
+def study(
+    subject: Subject,
+    recording: xr.Dataset,
+    *,
+    order: xr.DataArray | None = None,
+    results: Mapping[str, xr.Dataset] | None = None,
+    settings: LesionSettings | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    partial: Partial | None = None,
+) -> xr.Dataset:
+    """Remove units in several orders and measure how far the model's behaviour moves.
+
+    Parameters
+    ----------
+    subject
+        The model that made the recording.
+    recording
+        What it said (`brodmann.record`), with signal z_norm or write_norm for heads, expert_norm for experts.
+    order
+        The ranking under test, over units: the highest are the core and go first. Units that it does not name, or
+        whose rank is not a number, stay untouched and do not count in fractions. Default: that of
+        ``results["synergy"]``, by the definition that its core was cut by.
+    results
+        Results of other studies by name.
+    settings
+        Fractions, numbers of draws, sizes of passes.
+    seed
+        Seed of everything random here.
+    progress
+        Called with what is being done and the share of it that is done.
+    partial
+        Where finished passes are kept, so that a killed study goes on and gives the same bits.
+
+    Returns
+    -------
+    xarray.Dataset
+        Divergences in nats, areas in nats times share removed:
+
+        - ``divergence`` (curve, fraction, prompt); ``area`` (curve, prompt); ``curve_order``, ``draw`` (curve);
+          ``removed`` (fraction): units that are gone;
+        - ``mean``, ``mean_low``, ``mean_high`` (order, fraction) with 95 % intervals over prompts and draws;
+          ``lowest``, ``highest`` (order, fraction): range of the draws; ``shared`` (order, fraction): share of the
+          core's set that the order's set holds too;
+        - ``ratio``, ``ratio_low``, ``ratio_high`` (control): area of the core's curve over the control's;
+          ``ratio_at`` (control, fraction); ``ratio_of_draw`` (curve): area of a draw over the mean of the other draws;
+        - ``rank``, ``importance``, ``activity``, ``autocorrelation`` (unit); ``removal`` (curve, unit): share of units
+          gone when it goes, NaN where it stays; ``gap`` (quantity, order): difference of the sets' means at the largest
+          fraction, in standard deviations over units;
+        - attrs: ``findings`` (JSON), ``settings``, ``provenance``, ``signal``, ``forward_tokens``, ``seconds``.
+
+    Raises
+    ------
+    RecordingError
+        If the model writes no text, the recording is of other units, or there is no ranking.
+    SettingsError
+        If a setting cannot work.
+    """
+    start = time.perf_counter()
+    settings = settings or LesionSettings()
+    say = progress or (lambda *_: None)
+    _check(settings)
+    signal = _signal(subject, recording)
+    recording = recording.isel(prompt=np.flatnonzero([len(answer) > 0 for answer in recorded_text(recording)[1]]))
+    prompts, answers = recorded_text(recording)
+    if len(prompts) < 2:
+        raise RecordingError("lesions need at least two prompts with an answer: one gives no interval")
+    table = subject.anatomy.units(signal)
+    ranked = ranked_units(table, subject.label, recording, find_ranking(order, results))
+    importance = _importance(subject, prompts, answers, signal, say, partial)[ranked.column]
+    curves = make_curves(ranked, importance, settings, np.random.default_rng([seed, 1]))
+    say("lesions", 0.0)
+    lesions = np.zeros((*curves.gone.shape[:2], len(table)), dtype=bool)
+    lesions[..., ranked.column] = curves.gone
+    nats = divergences(
+        subject, prompts, answers, lesions.reshape(-1, len(table)), signal=signal, tokens=settings.lesion_tokens,
+        partial=partial, on_pass=lambda done, total: say("lesions", done / total),
+    ).reshape(*curves.gone.shape[:2], -1)  # fmt: skip
+    say("intervals")
+    result = summarise(
+        recording, ranked, curves, nats, importance, np.random.default_rng([seed, 2]), settings.lesion_bootstraps
+    )
+    evidence = Evidence(
+        {name: curves.of(name, result["area"].values) for name in ORDERS}, str(SIGNALS[signal].kind),
+        settings.lesion_bootstraps, seed, caveats(result, same_prompts=order is None),
+    )  # fmt: skip
+    result.attrs = {
+        "title": f"Lesions of {subject.label}",
+        "settings": json.dumps(to_dict(settings)),
+        "provenance": recording.attrs.get("provenance", "{}"),
+        "signal": signal,
+        "kind": SIGNALS[signal].kind,
+        "findings": json.dumps([finding.to_dict() for finding in findings(evidence)]),
+        "prompts": len(prompts), "seed": seed,
+        "forward_tokens": settings.forward_tokens(1, sum(map(len, prompts)) + sum(map(len, answers))),
+        "seconds": time.perf_counter() - start,
+    }  # fmt: skip
+    return result
+
+
+def _check(settings: LesionSettings) -> None:
+    steps = settings.fractions
+    if not steps or list(steps) != sorted(set(steps)) or steps[0] <= 0 or steps[-1] > 0.5:
+        raise SettingsError(f"fractions = {', '.join(map(str, steps))}; they must ascend, above 0 and at most 0.5")
+    for name in ("layer_draws", "random_draws"):
+        if getattr(settings, name) < 2:
+            raise SettingsError(f"{name} = {getattr(settings, name)}; two draws at least tell how much draws differ")
+    for name in ("lesion_bootstraps", "lesion_tokens"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{name} = {getattr(settings, name)}; it must be at least 1")
+
+
+def _signal(subject: Subject, recording: xr.Dataset) -> Signal:
+    if not subject.generates:
+        raise RecordingError(f"{subject.name} writes no text, so lesions have no behaviour to change: it is an encoder")
+    recorded = str(recording.attrs.get("signal", ""))
+    kind = SIGNALS[recorded].kind if recorded in SIGNALS else recorded
+    if kind not in ("head", "expert"):
+        raise RecordingError(
+            f"{kind or 'unknown'} units cannot be removed; record heads (z_norm) or experts (expert_norm)"
+        )
+    return "expert_norm" if kind == "expert" else "z_norm"
+
+
+def _importance(
+    subject: Subject, prompts: Tokens, answers: Tokens, signal: Signal, say: Progress, partial: Partial | None
+) -> np.ndarray:
+    say("gradient importance", 0.0)
+    key = digest(["importance", list(prompts), list(answers), signal])
+    kept = None if partial is None else partial.get(key)
+    if kept is None:
+        scores = gradient_importance(
+            subject, prompts, answers, signal=signal,
+            on_pass=lambda done, total: say("gradient importance", done / total),
+        )  # fmt: skip
+        kept = {"scores": scores}
+        if partial is not None:
+            partial.put(key, kept)
+    return np.asarray(kept["scores"])
