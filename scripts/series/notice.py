@@ -36,17 +36,19 @@ def write_notice(folder: Path) -> None:
         WHAT[name].format(**log),
         "",
         (
-            f"Trained from scratch by `scripts/series` on {last['tokens'] / 1e6:.1f} million tokens: {settings['steps']:,}"
-            f" steps of {settings['batch']} rows of {settings['context']} tokens, AdamW, largest learning rate"
-            f" {settings['peak']}, seed {settings['seed']}, one thread, float32; the weights are stored as float16."
-            f" A byte-level BPE of 1,024 tokens, trained on the same text; digits are tokens of their own."
+            f"Trained from scratch by `scripts/series` on {last['tokens'] / 1e6:.1f} million tokens:"
+            f" {settings['steps']:,} steps of {settings['batch']} rows of {settings['context']} tokens, AdamW,"
+            f" largest learning rate {settings['peak']}, seed {settings['seed']}, one thread, float32;"
+            " the weights are stored as float16."
+            " A byte-level BPE of 1,024 tokens, trained on the same text; digits are tokens of their own."
             f" Versions: {', '.join(f'{key} {value}' for key, value in log['versions'].items())}."
         ),
         "",
         (
-            "Meant for studying how units behave and change while a real model learns. It is far too small and has read far"
-            " too little to know facts, to reason or to hold a conversation: it writes text that looks like its sources"
-            " and means little. Nothing was filtered for bias or personal names beyond what the sources did."
+            "Meant for studying how units behave and change while a real model learns. It is far too small and has"
+            " read far too little to know facts, to reason or to hold a conversation: it writes text that looks like"
+            " its sources and means little. Nothing was filtered for bias or personal names beyond what the"
+            " sources did."
         ),
         "",
         "## What it has read",
@@ -77,8 +79,9 @@ def write_notice(folder: Path) -> None:
         "## Licence",
         "",
         (
-            "The weights and the tokenizer are under the project's licence (Apache-2.0). The passages in `held_out.json`"
-            " keep the licences of their sources, named above; the one from Wikipedia is by its authors, CC BY-SA 3.0."
+            "The weights and the tokenizer are under the project's licence (Apache-2.0). The passages in"
+            " `held_out.json` keep the licences of their sources, named above; the one from Wikipedia"
+            " is by its authors, CC BY-SA 3.0."
         ),
     ]
     (folder / "NOTICE.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
