@@ -121,6 +121,10 @@ class SynergySettings:
     """Null graphs per network and kind."""
     drop_first_layer: bool = False
     """Leave layer 0 out of the profile."""
+    min_active: int = 5
+    """Tokens at which an expert (or a neuron that can be silent) must be active before a prompt says anything about it."""
+    min_effective: int = 30
+    """Effective samples over all prompts that such a unit needs to be ranked."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,85 @@ class LesionSettings:
 
 @dataclass(frozen=True)
 class AllocationSettings:
-    """How the load of tasks on units is measured."""
+    """How it is measured whether units are more active on harder tasks."""
 
-    def forward_tokens(self, prompts: int, tokens: int) -> float:
-        """Tokens that pass through the model, when a recording has so many prompts of so many tokens."""
-        return 0.0 * prompts * tokens
+    hard_tasks: tuple[str, ...] = ("addition", "modular", "sorting", "assignments", "brackets")
+    """Families of tasks whose difficulty is turned up."""
+    simple_tasks: tuple[str, ...] = ("repeat", "copy", "count")
+    """Families of simple repetition."""
+    rungs: int = 3
+    """Levels of each family, from its easiest to its hardest; the hardest ones are the hard and the simple condition."""
+    task_texts: int = 10
+    """Texts of each family and level."""
+    neutral_texts: int = 40
+    """Ordinary texts that are the reference; as many more set each unit's threshold."""
+    text_context: int = 32
+    """Tokens of each text that are given before listening begins."""
+    text_steps: int = 40
+    """Tokens of each text that are listened to; all texts are equally long."""
+    answer_tokens: int = 20
+    """Tokens that the model writes to answer each task; 0 leaves out the part in which it writes."""
+    active_quantile: float = 0.75
+    """A unit counts as active above this quantile of its own activity on neutral text."""
+    ratio_bootstraps: int = 2000
+    """Bootstrap samples over prompts."""
+    random_sets: int = 999
+    """Random sets of units with as many of each layer as the core has."""
+    neurons: bool = True
+    """Measure the density of MLP neurons too (CETT)."""
+    perplexity_loss: float = 0.01
+    """Share of perplexity that leaving out the weakest neurons may cost."""
+
+    def texts(self) -> int:
+        """Texts in all."""
+        families = len(self.hard_tasks) + len(self.simple_tasks)
+        return families * self.rungs * self.task_texts + 2 * self.neutral_texts
+
+    def forward_tokens(self, prompts: int, tokens: int) -> float:  # noqa: ARG002 (the texts are the study's own)
+        """Tokens that pass through the model; what was recorded before does not matter.
+
+        Texts are read twice (activity, surprisal) and once more for neurons, whose threshold takes ten short readings;
+        written answers are read once more for their surprisal.
+        """
+        read = self.texts() * (self.text_context + self.text_steps)
+        written = self.texts() * (self.text_context + self.answer_tokens) if self.answer_tokens else 0
+        return float((3 + 10 * 16 / self.texts() if self.neurons else 2) * read + 2 * written)
+
+
+@dataclass(frozen=True)
+class AccuracySettings:
+    """How it is measured whether a lesion makes a model fail tasks."""
+
+    accuracy_tasks: tuple[str, ...] = ("addition", "sorting", "brackets", "assignments", "analogies", "copy", "count")
+    """Tasks that are asked; files in the YAML of lm-evaluation-harness with local data may be among them."""
+    questions: int = 60
+    """Questions of each task."""
+    shots: int = 4
+    """Solved examples before each question."""
+    answering: Literal["choose", "write"] = "choose"
+    """choose: the likeliest of some answers is the model's
+    write: the model writes its answer, which is checked
+    """
+    accuracy_kind: Literal["zero", "noise"] = "zero"
+    """zero: units are removed
+    noise: Gaussian noise on their query rows and output columns
+    """
+    accuracy_share: float = 0.1
+    """Share of the units that is removed or disturbed."""
+    control_sets: int = 20
+    """Random sets with as many units of each layer as the core has."""
+    random_unit_sets: int = 5
+    """Random sets without regard to layers."""
+    noise_loss: float = 0.15
+    """With noise: accuracy that random sets lose on average; the strength of the noise is found for it."""
+    accuracy_bootstraps: int = 2000
+    """Bootstrap samples over questions and sets."""
+
+    def forward_tokens(self, prompts: int, tokens: int) -> float:  # noqa: ARG002 (the questions are the study's own)
+        """Tokens that pass through the model, for prompts of about sixty tokens and four choices or a written answer."""
+        sets = 3 + self.control_sets + self.random_unit_sets
+        per_question = 4 * 64 if self.answering == "choose" else 64 + 24
+        return float(sets * len(self.accuracy_tasks) * self.questions * per_question)
 
 
 @dataclass(frozen=True)
@@ -196,6 +274,7 @@ class MapSettings:
     synergy: SynergySettings = field(default_factory=SynergySettings)
     lesions: LesionSettings = field(default_factory=LesionSettings)
     allocation: AllocationSettings = field(default_factory=AllocationSettings)
+    accuracy: AccuracySettings = field(default_factory=AccuracySettings)
     track: TrackSettings = field(default_factory=TrackSettings)
     seed: int = 0
     """Seed of everything random; each task derives its own from this and its key."""
