@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Literal, get_args
 
 from brodmann.errors import SettingsError
-from brodmann.lesions.perturb import Part, noisy
+from brodmann.lesions.perturb import noisy
 from brodmann.lesions.stand_ins import References, stand_in
 from brodmann.models import Subject, silence
 from brodmann.models.silence import Gates, gated
@@ -28,7 +28,7 @@ def lesion(
     references: References | None = None,
     seed: int = 0,
     alpha: float | None = None,
-    which: Sequence[Part] = ("query", "output"),
+    which: Sequence[str] = ("query", "output"),
     renormalise: bool = False,
     reroute: bool = False,
 ) -> Iterator[None]:

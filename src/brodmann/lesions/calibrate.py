@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from brodmann.errors import SettingsError
-from brodmann.lesions.perturb import Part, noisy
+from brodmann.lesions.perturb import noisy
 from brodmann.models import Subject
 
 
@@ -54,7 +54,7 @@ def find_alpha(
     largest: float = 16.0,
     steps: int = 8,
     seeds: Sequence[int] = (0,),
-    which: Sequence[Part] = ("query", "output"),
+    which: Sequence[str] = ("query", "output"),
 ) -> Calibration:
     """Strength of noise at which random sets of units lose a share of a score, by bisection.
 

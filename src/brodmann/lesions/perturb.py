@@ -57,7 +57,7 @@ def noisy(
     *,
     alpha: float,
     seed: int = 0,
-    which: Sequence[Part] = ("query", "output"),
+    which: Sequence[str] = ("query", "output"),
 ) -> Iterator[None]:
     """Add noise to the weights of units while the context lasts.
 
@@ -88,7 +88,7 @@ def noisy(
 
 
 def noise(
-    subject: Subject, units: Sequence[str], *, alpha: float, seed: int, which: Sequence[Part] = ("query", "output")
+    subject: Subject, units: Sequence[str], *, alpha: float, seed: int, which: Sequence[str] = ("query", "output")
 ) -> tuple[Edit, ...]:
     """Noise of `noisy`, not yet added."""
     if not (math.isfinite(alpha) and alpha >= 0):
@@ -171,7 +171,7 @@ _Chosen = Iterator[tuple[str, WeightSlice, float]]
 """Name of the noise, numbers that get it, standard deviation of their matrix."""
 
 
-def _of_heads(subject: Subject, site: Site, heads: Sequence[int], which: Sequence[Part]) -> _Chosen:
+def _of_heads(subject: Subject, site: Site, heads: Sequence[int], which: Sequence[str]) -> _Chosen:
     every = weights_at(subject, site, range(site.count))
     ids = list(unit_table((site,))["unit"])
     for part in dict.fromkeys(which):

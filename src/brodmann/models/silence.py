@@ -95,7 +95,8 @@ def find_units(subject: Subject, units: Sequence[str]) -> dict[Site, list[int]]:
 def gates_without(subject: Subject, units: Sequence[str], signal: Signal, *, stack: str | None = None) -> Tensor:
     """One row of gates, float32: 0 for the units named, 1 for all others of the signal."""
     table = subject.anatomy.units(signal, stack)
-    return torch.from_numpy((~table["unit"].isin(list(units))).to_numpy("float32"))[None]
+    removed = table["unit"].isin(list(units)).to_numpy(copy=True)
+    return 1.0 - torch.from_numpy(removed).float()[None]
 
 
 _GATED: dict[Signal, str] = {"z_norm": "head", "expert_norm": "expert"}
