@@ -122,7 +122,7 @@ class SynergySettings:
     drop_first_layer: bool = False
     """Leave layer 0 out of the profile."""
     min_active: int = 5
-    """Tokens at which an expert (or a neuron that can be silent) must be active before a prompt says anything about it."""
+    """Tokens at which an expert (or a neuron that can be silent) must be active before a prompt says anything of it."""
     min_effective: int = 30
     """Effective samples over all prompts that such a unit needs to be ranked."""
 
@@ -131,7 +131,7 @@ class SynergySettings:
 class LesionSettings:
     """How units are removed, and against which other orders."""
 
-    fractions: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+    fractions: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.4)
     """Shares of the units that are removed, one after the other; at most 0.5."""
     layer_draws: int = 10
     """Random orders with as many units of each layer as the core has: the control that the main finding rests on."""
@@ -165,7 +165,7 @@ class AllocationSettings:
     simple_tasks: tuple[str, ...] = ("repeat", "copy", "count")
     """Families of simple repetition."""
     rungs: int = 3
-    """Levels of each family, from its easiest to its hardest; the hardest ones are the hard and the simple condition."""
+    """Levels of each family, from its easiest to its hardest; the hardest are the hard and the simple condition."""
     task_texts: int = 10
     """Texts of each family and level."""
     neutral_texts: int = 40
@@ -233,7 +233,7 @@ class AccuracySettings:
     """Bootstrap samples over questions and sets."""
 
     def forward_tokens(self, prompts: int, tokens: int) -> float:  # noqa: ARG002 (the questions are the study's own)
-        """Tokens that pass through the model, for prompts of about sixty tokens and four choices or a written answer."""
+        """Tokens that pass through the model; prompts have about sixty, and four choices or a written answer."""
         sets = 3 + self.control_sets + self.random_unit_sets
         per_question = 4 * 64 if self.answering == "choose" else 64 + 24
         return float(sets * len(self.accuracy_tasks) * self.questions * per_question)

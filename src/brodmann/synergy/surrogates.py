@@ -17,7 +17,8 @@ from brodmann.errors import RecordingError
 from brodmann.stats import derangement
 from brodmann.synergy.core import node_means_of_upper
 from brodmann.synergy.pairs import over_prompts, pair_atoms
-from brodmann.synergy.windows import Windows
+from brodmann.synergy.sparse import contributions
+from brodmann.synergy.windows import NON_FINITE, Windows
 
 Kind = Literal["circular_shift", "prompt_mismatch"]
 
@@ -90,6 +91,8 @@ def null_node_means(
     synergy, shared = (np.empty((draws, len(parts), units)) for _ in range(2))
     kept = max(2, min(KEPT_NETWORKS, draws, _NETWORK_BYTES // (16 * units**2)))
     networks = np.zeros((kept, 2, units, units))
+    gaps = any((part.flag == NON_FINITE).any() for part in parts)
+    known = np.zeros((kept, units, units)) if gaps else np.full((1, 1, 1), len(parts))
     for draw in range(draws):
         partner = derangement(len(parts), rng) if kind == "prompt_mismatch" else None
         pairings = [
@@ -101,11 +104,14 @@ def null_node_means(
         for prompt, upper in enumerate(found):
             synergy[draw, prompt], shared[draw, prompt] = node_means_of_upper(upper)
             if draw < kept:
-                networks[draw] += np.nan_to_num(upper) / len(parts)
+                networks[draw] += np.nan_to_num(upper)
+                if gaps:
+                    known[draw] += np.isfinite(upper[0])
         if progress is not None:
             progress()
+    networks /= np.maximum(known, 1)[:, None]
     networks += np.swapaxes(networks, -1, -2)
-    return Surrogates(synergy, shared, networks[: min(kept, draws)])
+    return Surrogates(contributions(synergy), contributions(shared), networks[: min(kept, draws)])
 
 
 def _uncoupled(part: Windows, other: Windows | None, rng: np.random.Generator) -> tuple[Windows, Windows]:
