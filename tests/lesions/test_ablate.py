@@ -332,8 +332,10 @@ def slow_vectors(subject, texts, **more):
         def keep(site, kept=kept):
             return lambda m, a: kept.update({site: a[0][0].unflatten(-1, (site.count, site.width)).clone()})
 
-        for site in subject.anatomy.select("z_norm"):
-            handles.append(subject.model.get_submodule(site.module).register_forward_pre_hook(keep(site)))
+        handles.extend(
+            subject.model.get_submodule(site.module).register_forward_pre_hook(keep(site))
+            for site in subject.anatomy.select("z_norm")
+        )
         with torch.no_grad():
             subject.model(torch.tensor([text]), **{name: torch.tensor([rows[number]]) for name, rows in more.items()})
         for handle in handles:
@@ -529,6 +531,32 @@ def test_gates_that_do_not_fit_are_refused(ids):
         pass
     with pytest.raises(AnatomyError, match="has no expert units"), gated(subject, None, signal="expert_norm"):
         pass
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("family", ["llama", "gpt2", "t5", "deepseek_v2", "mixtral"])
+def test_a_gpu_gives_the_same(ids, family):
+    here, there = tiny(family), load(f"random:{family}", device="cuda", check=False)
+    units = heads_of(here)[1::5]
+    for kind in ("zero", "mean", "resample", "noise"):
+        found = []
+        for subject in (here, there):
+            usual = None
+            if kind in ("mean", "resample"):
+                usual = references(subject, PROMPTS, ANSWERS, units=units, vectors=True)
+            where = subject.model.device
+            with lesion(subject, units, kind, references=usual, alpha=1.0 if kind == "noise" else None):
+                found.append(run(subject, ids.to(where)).cpu())
+        torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-4)
+    if family in MOE:
+        gates = of_layer(here, 2, [None, 0, 2, 5])
+        for options in ({}, {"renormalise": True}, {"reroute": True}):
+            first, second = (
+                routed(subject, gates.to(subject.model.device), ids.to(subject.model.device), **options)[2].cpu()
+                for subject in (here, there)
+            )
+            torch.testing.assert_close(second, first, rtol=1e-3, atol=1e-4)
 
 
 def test_reference_texts_that_cannot_be_are_refused(monkeypatch):

@@ -106,6 +106,8 @@ class HeadWeights:
 
     ``key`` and ``value`` are shared by all heads of ``group``. In latent attention (MLA) ``query`` and ``key`` count
     behind the latent, and ``key`` lacks the rotary part, which all heads share. The output's bias belongs to no head.
+    Norms of queries and keys are shared and never listed; in OLMo 2 and OLMoE one norm spans all queries of a layer, so
+    that a larger query of one head makes those of the others smaller.
     """
 
     query: WeightSlice
