@@ -1,0 +1,221 @@
+"""The claims about growth, each as a test that a family of checkpoints can pass or fail.
+
+Claim under test: Urbina-Rodriguez et al. 2026 (arXiv 2601.06851, Fig. 3a). Contrasts are of rank profiles, 0 to 1.
+Prompts are the unit of inference where checkpoints are compared, checkpoints where series over them are related.
+Verdicts are made by `stats.judge` alone; p values are corrected over all findings (Holm).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from brodmann.stats import Finding, bootstrap_interval, conclude, correct, p_value, prediction_p_value
+from brodmann.synergy.evidence import SOURCE, trusted
+from brodmann.synergy.growth import Contrast, exchanged_growth
+from brodmann.synergy.growth_evidence import GrowthEvidence
+from brodmann.synergy.onset import margins, relate
+
+NAMES: dict[Contrast, str] = {
+    "thirds": "middle third minus both outer thirds",
+    "band": "depths 0.3 to 0.7 minus the rest",
+    "quadratic": "height of a parabola above its ends",
+}
+ONE_RUN = "one training run: other prompts are drawn here, not other runs"
+EXPLAINED = "explained by autocorrelation"
+
+
+def findings(evidence: GrowthEvidence) -> tuple[Finding, ...]:
+    """Test all claims that the checkpoints allow, and correct their p values for their number."""
+    found = [grew(evidence, evidence.functions[0]), emerged(evidence), onset(evidence)]
+    found += [grew(evidence, name) for name in evidence.functions[1:]]
+    found += [tied(evidence, name) for name in ("loss", "induction") if evidence.behaviour(name) is not None]
+    return correct((*found, grew_beyond_memory(evidence)))
+
+
+def _growth(statistic: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Last checkpoint minus first, of a statistic over all of them."""
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        over_steps = statistic(weights)
+        return np.asarray(over_steps[:, -1] - over_steps[:, 0])
+
+    return difference
+
+
+def grew(evidence: GrowthEvidence, function: str) -> Finding:
+    """The contrast at the last checkpoint is above that at the first."""
+    rng = evidence.generator(f"grew {function}")
+    series = evidence.series[function].only(0, -1)
+    found = bootstrap_interval(
+        _growth(series.contrasts(evidence.kind)), series.prompts, rng=rng, draws=evidence.settings.growth_bootstraps
+    )
+    early, late = evidence.bands[function, evidence.kind].estimate[[0, -1]]
+    random, p_values = evidence.of_random(function, evidence.kind), {}
+    if random.size > 1:
+        # the first checkpoint is one beginning; a fresh one could have been higher
+        p_values["fresh random initialisations"] = prediction_p_value(float(late), random)
+    other = "" if function == evidence.functions[0] else f", under {function.upper()} too"
+    return conclude(
+        "contrast_grew" if not other else f"contrast_grew_{function}",
+        f"The inverted U of the synergy-redundancy rank is higher after training than before it{other}",
+        estimate=float(found.estimate), interval=trusted(found.interval, series.prompts),
+        nulls={"checkpoints exchanged prompt by prompt": exchanged_growth(series, 0, -1, evidence.kind, rng)},
+        p_values=p_values, units=f"of the rank scale ({NAMES[evidence.kind]})", n=series.prompts,
+        unit_of_inference="prompt", source=SOURCE, seed=evidence.seed,
+        caveats=(
+            f"from {early:.2g} at step {evidence.steps[0]:g} to {late:.2g} at step {evidence.steps[-1]:g}",
+            _random_words(random), ONE_RUN,
+        ),
+    )  # fmt: skip
+
+
+def _random_words(random: np.ndarray) -> str:
+    if random.size < 2:
+        return "fewer than two fresh random initialisations were run"
+    return f"{random.size} fresh random initialisations: {random.mean():.2g} ± {random.std(ddof=1):.2g}"
+
+
+def emerged(evidence: GrowthEvidence) -> Finding:
+    """At the end, ranks stand out from random weights and synergy from what memory alone would give."""
+    band, random = evidence.band, evidence.of_random(evidence.functions[0], evidence.kind)
+    late, looks = float(band.estimate[-1]), evidence.looks
+    p_values = {"fresh random initialisations": prediction_p_value(late, random) if random.size > 1 else math.nan}
+    excesses = []
+    for null, found in evidence.excess.items():
+        words = f"{null.replace('_', ' ')} surrogates (excess, nats)"
+        noise = p_value(float(found.estimate[-1]), evidence.excess_nulls[null][:, -1])
+        below = float((1 + (found.samples[:, -1] <= 0).sum()) / (1 + len(found.samples)))
+        p_values[words] = max(noise, below)
+        excesses.append(f"{float(found.estimate[-1]):.2g} over {null.replace('_', ' ')}")
+    passed = [f"{step:g}" for step, one in zip(evidence.steps, looks.passed, strict=True) if one]
+    return conclude(
+        "emergence", "The trained model's inverted U exceeds those of random weights and of memory without coupling",
+        estimate=late, interval=trusted((float(band.low[-1]), float(band.high[-1])), evidence.main.prompts),
+        p_values=p_values, reference=max(looks.threshold, 0.0) if math.isfinite(looks.threshold) else 0.0,
+        units=f"of the rank scale ({NAMES[evidence.kind]})", n=evidence.main.prompts, unit_of_inference="prompt",
+        source=f"{SOURCE}; rule of emergence: this project", seed=evidence.seed,
+        caveats=(
+            f"the rule (above every null at the checkpoint's own level, reliability at least 0.5) holds at "
+            f"{len(passed)} of {len(evidence.steps)} checkpoints" + (f": {', '.join(passed)}" if passed else ""),
+            f"5 % of false alarms are spent over them ({evidence.settings.growth_spending.replace('_', ' ')})",
+            f"contrast of excess synergy, nats: {', '.join(excesses)}",
+            _random_words(random), ONE_RUN,
+        ),
+    )  # fmt: skip
+
+
+def onset(evidence: GrowthEvidence) -> Finding:
+    """There is a step at which the contrast rises, rather than no change or a steady trend."""
+    found, between, band = evidence.onset, evidence.onset_interval, evidence.band
+    common: dict[str, Any] = {
+        "n": evidence.main.prompts, "unit_of_inference": "prompt", "source": "Change points: Yao 1988",
+        "seed": evidence.seed,
+    }  # fmt: skip
+    if found is None:
+        return conclude(
+            "onset", "The inverted U has an onset in training (no identifiable onset: too few checkpoints)",
+            estimate=math.nan, interval=(math.nan, math.nan), units="BIC", **common,
+        )  # fmt: skip
+    noise = float(band.samples.var(axis=0, ddof=1).mean())
+    low, high = np.quantile(margins(band.samples, evidence.position, noise), [0.025, 0.975])
+    estimate = found.margin if found.first is not None else min(found.margin, 0.0)
+    caveats = [
+        "BIC: " + ", ".join(f"{shape} {value:.3g}" for shape, value in sorted(found.bic.items(), key=lambda b: b[1])),
+        f"p = {found.p:.2g} by exchanging checkpoints",
+    ]
+    where = "no identifiable onset"
+    if found.identified and found.first is not None:
+        steps = evidence.steps
+        where = f"between steps {steps[found.first - 1]:g} and {steps[found.first]:g}"
+        if between is not None:
+            where += f", interval {steps[max(between.low - 1, 0)]:g} to {steps[between.high]:g}"
+            caveats.append(f"{between.absent:.0%} of resampled prompts show no rise")
+    return conclude(
+        "onset", f"The inverted U has an onset in training ({where})", estimate=estimate,
+        interval=trusted((min(float(low), estimate), max(float(high), estimate)), evidence.main.prompts),
+        p_values={"checkpoints exchanged": found.p}, units="BIC (best without a jump minus best with one)",
+        caveats=(*caveats, "the onset lies between two checkpoints, wherever they were kept", ONE_RUN), **common,
+    )  # fmt: skip
+
+
+def tied(evidence: GrowthEvidence, name: str) -> Finding:
+    """The contrast changes when loss falls, or when induction rises."""
+    values = evidence.behaviour(name)
+    assert values is not None
+    other = np.nanmean(values, axis=1) * (-1 if name == "loss" else 1)
+    found = relate(evidence.band.estimate, other, evidence.generator(f"tied {name}"))
+    words = {"loss": "the loss falls", "induction": "induction rises"}[name]
+    claim = f"From checkpoint to checkpoint, the inverted U rises as {words}"
+    common: dict[str, Any] = {
+        "units": "Spearman correlation of differences", "unit_of_inference": "difference of checkpoints",
+        "source": "this project", "seed": evidence.seed,
+    }  # fmt: skip
+    if found is None:
+        return conclude(
+            f"tied_to_{name}", claim, estimate=math.nan, interval=(math.nan, math.nan), n=len(evidence.steps) - 1,
+            caveats=("too few checkpoints, or one that does not vary",), **common,
+        )  # fmt: skip
+    return conclude(
+        f"tied_to_{name}", claim, estimate=found.differences, interval=found.interval,
+        nulls={"differences in random order": found.draws}, n=found.n,
+        caveats=(
+            f"the levels correlate with {found.levels:.2f}, as any two trends with one clock would",
+            f"with log2(step) taken out, {found.partial:.2f}",
+            f"{found.n + 1} checkpoints of one run; noise of each contrast weakens the correlation of differences",
+        ),
+        **common,
+    )  # fmt: skip
+
+
+def grew_beyond_memory(evidence: GrowthEvidence) -> Finding:
+    """What grew is more than the units' own memory: the excess over uncoupled surrogates grew too, for both kinds."""
+    raw = evidence.bootstrap(_growth(evidence.synergy_contrast))
+    estimates, ends, sampled = {}, [], {}
+    for null, found in evidence.excess.items():
+        words = f"{null.replace('_', ' ')} surrogates"
+        growth = found.samples[:, -1] - found.samples[:, 0]
+        estimates[words] = float(found.estimate[-1] - found.estimate[0])
+        ends += [float(end) for end in np.quantile(growth, [0.025, 0.975])]
+        sampled[words] = evidence.excess_nulls[null][:, -1] - evidence.excess_nulls[null][:, 0]
+    estimate = min(estimates.values())
+    # Without growth of the contrast itself there is nothing that memory could explain.
+    p_values = {"no growth of the contrast": float((1 + (raw.samples <= 0).sum()) / (1 + raw.samples.size))}
+    told = " and ".join(f"{words}: {value:.2g}" for words, value in estimates.items())
+    finding = conclude(
+        "growth_beyond_memory", "What grew is more than the units' own memory would give without coupling",
+        estimate=estimate, interval=trusted((min(*ends, estimate), max(*ends, estimate)), evidence.main.prompts),
+        nulls=sampled, p_values=p_values, margin=abs(float(raw.estimate)) / 10,
+        units="nats (growth of the contrast of excess synergy)", n=evidence.main.prompts, unit_of_inference="prompt",
+        source=f"Rival explanation of {SOURCE}", seed=evidence.seed,
+        caveats=(
+            f"the same growth of the synergy itself is {float(raw.estimate):.2g} nats; the margin is a tenth of it",
+            f"growth of the excess over {told}; the interval spans both",
+            f"over checkpoints its rank correlation with the contrast of autocorrelation is {followed(evidence):.2f}",
+            ONE_RUN,
+        ),
+    )  # fmt: skip
+    if finding.verdict != "contradicted" or raw.interval[0] <= 0:
+        return finding
+    why = f"{EXPLAINED}: uncoupled series with the same memory show the same growth, or more"
+    return replace(finding, caveats=(why, *finding.caveats))
+
+
+def followed(evidence: GrowthEvidence) -> float:
+    """Rank correlation over checkpoints of the contrast with that of the ranks of autocorrelation."""
+    whole = np.full((1, evidence.main.prompts), 1 / evidence.main.prompts)
+    one, other = (rankdata(v) for v in (evidence.band.estimate, evidence.memory_contrast(evidence.kind)(whole)[0]))
+    return float(np.corrcoef(one, other)[0, 1]) if np.ptp(one) and np.ptp(other) else math.nan
+
+
+def note(evidence: GrowthEvidence, tested: tuple[Finding, ...]) -> str:
+    """One sentence that a reader of the growth must know."""
+    rival = next(finding for finding in tested if finding.name == "growth_beyond_memory")
+    related = f"(rank correlation {followed(evidence):.2f} over checkpoints)"
+    if rival.caveats[0].startswith(EXPLAINED):
+        return f"The growth is {EXPLAINED}: it follows the units' own memory {related}."
+    beyond = {"supported": "goes beyond it", "contradicted": "does not go beyond it"}.get(rival.verdict, "may be it")
+    return f"The contrast follows the units' own memory {related}; its growth {beyond}."
