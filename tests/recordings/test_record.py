@@ -110,7 +110,7 @@ def test_experts_come_with_the_routing(sharpened: Callable[..., Subject], texts:
     routed = ~found["unit"].str.endswith("E6").values
     chosen, activity = found["selected"].values, found["activity"].values
     assert found["selected"].dtype == np.bool_
-    # two of six routed experts and the shared one work in each of the three layers with experts
+    # two of six routed experts and the shared one work in each of the layers with experts
     per_layer = found["selected"].isel(unit=routed).groupby("layer").sum("unit")
     assert (per_layer == 2).all()
     assert chosen[:, :, ~routed].all()
@@ -275,3 +275,15 @@ def test_a_mended_rule_makes_another_recording(texts: list[str]):
     assert len(one.units) == 128
     assert one.key != other.key
     assert not {task.key for task in one.tasks} & {task.key for task in other.tasks}
+
+
+def test_replay_needs_the_same_words_for_the_same_ids() -> None:
+    """A longer vocabulary holds every id of another tokenizer and means something else by it."""
+    glass = bd.load("glass-en")
+    recording = bd.record(glass, prompts=["Alice was beginning"], new_tokens=4)
+    other = bd.load("random:gpt2")
+    shorter = recording.assign(
+        token_id=recording["token_id"] % 200, input_id=recording["input_id"].where(recording["input_id"] < 0, 7)
+    )
+    with pytest.raises(RecordingError, match="another tokenizer"):
+        bd.replay(other, shorter)

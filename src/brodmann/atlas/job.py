@@ -14,7 +14,7 @@ from brodmann.atlas.engines import Engine, Tell, missing, stoppable
 from brodmann.atlas.plan import Basis, Plan, build
 from brodmann.atlas.registry import Study, studies
 from brodmann.atlas.source import file_address, identity
-from brodmann.atlas.store import TABLES, Folder, disk_error, remove, store_error, write_text
+from brodmann.atlas.store import TABLES, Folder, disk_error, recording_key, remove, store_error, write_text
 from brodmann.atlas.work import Stopwatch, Workshop
 from brodmann.errors import BrodmannError, Incomplete, StoreError
 from brodmann.models.rules import RULES
@@ -32,12 +32,18 @@ class Job:
     folder: Folder
     address: str = ""
     """What a model that the caller opened is; empty where it is opened by its name."""
+    follow: Path | None = None
+    """A recording whose text the model is made to follow, in place of prompts that it answers itself."""
+    origin: str = ""
+    """The command that asked for this one among others, where it was not `map` or `record`."""
 
     def command(self, added: Sequence[str]) -> str:
         """What repeats this run beside it, from the folder that it was given in (paths are as they were given).
 
         ``added`` are the optional studies of the atlas.
         """
+        if self.origin:
+            return self.origin
         verb = "map" if self.page else "record"
         root = self.folder.root
         return _words(verb, self.model, root, Path(f"{root}-again"), added)
@@ -59,7 +65,7 @@ class Job:
             return 0
         watch = Stopwatch()
         watch.add("import", import_seconds())
-        worker = Workshop(self.folder, self.model, self.settings, subject, watch)
+        worker = Workshop(self.folder, self.model, self.settings, subject, watch, self.follow)
         try:
             with stoppable():
                 if plan is None:
@@ -99,6 +105,8 @@ class Job:
             load["spec"] = file_address(load["spec"])
         record["prompts"] = file_address(record["prompts"])
         own = [load, record, settings["seed"], self.address]
+        if self.follow is not None:
+            own.append(recording_key(self.follow))
         rules = {name: to_dict(rule) for name, rule in RULES.items()}
         return digest([identity(self.model, self.settings.load), own, rules, brodmann.__version__])
 

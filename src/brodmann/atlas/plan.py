@@ -147,6 +147,11 @@ def choose(names: Iterable[str] | None) -> tuple[Study, ...]:
     """
     wanted = [name for name, study in studies().items() if not study.optional] if names is None else names
     chosen = in_order(wanted)
+    for study in chosen:
+        if study.family:
+            raise SettingsError(
+                f"the study '{study.name}' compares several models: it is made by `brodmann {study.family}`"
+            )
     check_targets(chosen)
     return chosen
 

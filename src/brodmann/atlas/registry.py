@@ -70,6 +70,8 @@ class Study:
     """Studies that are run before it; their Datasets are given by name as ``results``."""
     optional: bool = False
     """Whether `map` leaves it out unless it is asked for by name."""
+    family: str = ""
+    """Command that asks it of a family of models (`track`, `sizes`); such a study is asked of no single recording."""
 
 
 _BUILT_IN = (
@@ -102,6 +104,35 @@ _BUILT_IN = (
         subject=True,
         after=("synergy",),
         optional=True,
+    ),
+    Study(
+        name="stage",
+        title="A stage of growth",
+        study="brodmann.synergy.stage:study",
+        chapter="brodmann.synergy.stage:chapter",
+        needs=Needs(layers=4, units=8, prompts=2, pairs_of_tokens=8),
+        settings="track",
+        subject=True,
+        after=("synergy",),
+        optional=True,
+    ),
+    Study(
+        name="growth",
+        title="Growth",
+        study="brodmann.synergy.growth_study:study",
+        chapter="brodmann.synergy.growth_figures:chapter",
+        settings="track",
+        optional=True,
+        family="track",
+    ),
+    Study(
+        name="sizes",
+        title="Sizes",
+        study="brodmann.synergy.sizes_study:study",
+        chapter="brodmann.synergy.sizes_figures:chapter",
+        settings="track",
+        optional=True,
+        family="sizes",
     ),
 )
 

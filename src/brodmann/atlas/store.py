@@ -90,6 +90,21 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def recording_key(path: Path) -> str:
+    """Key of a finished recording, which names everything that its numbers depend on.
+
+    Raises
+    ------
+    StoreError
+        If there is no recording.
+    """
+    try:
+        described = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        return str(described["attributes"]["recording_key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise StoreError(f"{path} is not a recording") from None
+
+
 @dataclass(frozen=True)
 class Folder:
     """An atlas directory, seen as a store."""

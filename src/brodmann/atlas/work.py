@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from brodmann.atlas.engines import Tell, Tick
@@ -62,10 +63,21 @@ class Workshop:
         The opened model, if the caller has one.
     watch
         Counts the stages that belong to no single task (import, load, random weights).
+    follow
+        Path of a recording whose text the model is made to follow; None: it answers or reads the prompts itself.
     """
 
-    def __init__(self, folder: Folder, model: str, settings: MapSettings, subject: Any, watch: Stopwatch) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        model: str,
+        settings: MapSettings,
+        subject: Any,
+        watch: Stopwatch,
+        follow: Path | None = None,
+    ) -> None:
         self._folder, self._model, self._settings, self._watch = folder, model, settings, watch
+        self._follow = follow
         self._given = subject
         self._opened: dict[str, Any] = {}
         self._layouts: dict[str, Any] = {}
@@ -164,7 +176,11 @@ class Workshop:
                 from brodmann.recordings import plan as recording_plan
                 from brodmann.recordings.prompts import read_prompts
 
-                if name == SUBJECT:
+                if name == SUBJECT and self._follow is not None:
+                    from brodmann.recordings import load
+
+                    self._layouts[name] = recording_plan.plan_replay(subject, load(self._follow))
+                elif name == SUBJECT:
                     prompts = read_prompts(self._settings.record.prompts)
                     self._layouts[name] = recording_plan.plan_recording(subject, prompts, self._settings.record)
                 else:

@@ -144,6 +144,11 @@ def plan_replay(
         )
     if settings.mode == "generate" and not subject.generates:
         raise RecordingError(f"{subject.name} cannot follow generated text: it has no language-model head")
+    if settings.mode == "generate" and "answer" in recording.coords:
+        # the same ids must mean the same words: a longer vocabulary of another tokenizer would pass the test above
+        said = str(subject.tokenizer.decode(list(given[0]), skip_special_tokens=True))
+        if said != str(recording["answer"].values[0]):
+            raise RecordingError(f"{subject.label} cannot replay this recording: it has another tokenizer")
     stack = "encoder" if settings.mode == "read" and subject.is_encoder_decoder else None
     return _plan(
         subject, settings, settings.prompts, str(recording.attrs["prompts_hash"]), tuple(passages),
