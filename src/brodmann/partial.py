@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import quote
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 _LONGEST = 120
 
 
+@runtime_checkable
 class Partial(Protocol):
     """A place for finished parts, by key."""
 

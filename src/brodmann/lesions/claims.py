@@ -8,9 +8,11 @@ the draws of a random control with them), and flipping the signs of the prompts'
 agree on a set of heads that happens to be harmful, so p over prompts alone would call nearly any set different from any
 other. *Sets* are the second source: would another set, drawn as the control is drawn, hurt as much? Few draws cannot
 answer by counting (5 draws give no p below 1/6), so the logarithms of their areas are taken as normal, and p is the
-chance that the next draw reaches the core (Student's t, with the error of the mean). A control that is one set has no
-draws; the core and it are then compared as two sets that differ by as much as random orders differ from each other. The
-finding has the larger p of both, and Holm's correction over the five.
+chance that the next draw reaches the core (Student's t, with the error of the mean). Among 300 layer-matched orders of
+two trained models (64 and 16 heads), 10 draws so called one more draw harmful in 4.9 % and 1.9 % of cases at 5 %, in
+1.1 % and 0.1 % at 1 %; without the logarithm in 7.1 % and 5.5 %, 2.6 % and 1.1 %. From 99 draws on they are counted. A
+control that is one set has no draws; the core and it are then compared as two sets that differ by as much as random
+orders differ from each other. The finding has the larger p of both, and Holm's correction over the five.
 """
 
 import math
@@ -23,7 +25,7 @@ from jaxtyping import Float
 from scipy.stats import t as student
 
 from brodmann.lesions.areas import ratio_interval
-from brodmann.stats import Finding, conclude, correct, prediction_p_value, sign_flip_test
+from brodmann.stats import Finding, conclude, correct, p_value, prediction_p_value, sign_flip_test
 
 SOURCE = "Urbina-Rodriguez et al. 2026, arXiv 2601.06851"
 MICHEL = "Michel et al. 2019, arXiv 1905.10650"
@@ -31,6 +33,8 @@ MARGIN = 0.1
 """Smallest effect that matters: a tenth more area than the control."""
 FEWEST_PROMPTS = 5
 """Fewer prompts give no interval, so nothing is supported or contradicted."""
+COUNTED = 99
+"""Draws from which p is counted, without a distribution."""
 MATCHED = 0.25
 """Difference of two sets' means, in standard deviations over units, from which they no longer count as matched."""
 ORDERS = {
@@ -95,6 +99,7 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
     p_values[words] = p
     share = float((differences > 0).mean())
     control = second if second != "synergistic" else first
+    few = (f"flipping the signs of {prompts} prompts gives no p below {0.5**prompts:.2g}",) if prompts < 8 else ()
     return conclude(
         name, claim,
         estimate=float(found.estimate),
@@ -103,7 +108,7 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
         units=f"(area of {ORDERS[first]}, divided by that of {ORDERS[second]})",
         n=prompts, unit_of_inference="prompt", source=source, seed=evidence.seed,
         caveats=(
-            f"in {share:.0%} of prompts the first order hurts more", note,
+            f"in {share:.0%} of prompts the first order hurts more", note, *few,
             *evidence.notes.get(control, ()), *evidence.notes.get("all", ()),
         ),
     )  # fmt: skip
@@ -113,25 +118,26 @@ def _over_sets(
     one: np.ndarray, other: np.ndarray, random: np.ndarray, control: str
 ) -> tuple[str, np.ndarray, float, str]:
     """Null over sets in words, draws of the ratio under it, p, and what to know about it."""
-    estimate = float(one.mean() / other.mean()) if other.mean() > 0 else math.nan
-    if len(other) > 1:
-        areas = other.mean(axis=1)
-        rest = (areas.sum() - areas) / (len(areas) - 1)
-        p = prediction_p_value(math.log(one.mean()), np.log(areas)) if _positive(areas, one.mean()) else math.nan
-        note = (
-            f"counting its {len(areas)} draws gives no p below {1 / (len(areas) + 1):.2g}; p takes their log areas as"
-            " normal"
-        )
-        return f"another {control} order", np.divide(areas, rest, out=np.ones_like(areas), where=rest > 0), p, note
-    areas = random.mean(axis=1)
-    pairs = np.array([a / b if b > 0 else math.nan for a, b in permutations(areas, 2)])
+    if len(other) == 1:
+        return _two_sets(float(one.mean()), float(other.mean()), random.mean(axis=1))
+    core, areas = float(one.mean()), other.mean(axis=1)
+    rest = (areas.sum() - areas) / (len(areas) - 1)
+    ratios = np.divide(areas, rest, out=np.ones_like(areas), where=rest > 0)
+    words = f"another {control} order"
+    if len(areas) >= COUNTED:
+        return words, ratios, p_value(core, areas), f"p counts its {len(areas)} draws"
+    p = prediction_p_value(math.log(core), np.log(areas)) if core > 0 and (areas > 0).all() else math.nan
+    least = 1 / (len(areas) + 1)
+    note = f"counting its {len(areas)} draws gives no p below {least:.2g}; p takes their log areas as normal"
+    return words, ratios, p, note
+
+
+def _two_sets(one: float, other: float, areas: np.ndarray) -> tuple[str, np.ndarray, float, str]:
+    """Are two sets further apart than two random ones? p from the spread of the log areas of random orders."""
     note = "the control is one set of units; how much two sets differ by chance is taken from the random orders"
-    if len(areas) < 2 or not _positive(areas, estimate):
-        return "two random orders", pairs, math.nan, note
-    spread = float(np.log(areas).std(ddof=1)) * math.sqrt(2)
-    p = float(student.sf(math.log(estimate) / spread, len(areas) - 1)) if spread > 0 else math.nan
+    pairs = np.array([a / b if b > 0 else math.nan for a, b in permutations(areas, 2)])
+    p = math.nan
+    if min(one, other, *areas) > 0 and len(areas) > 1:
+        spread = float(np.log(areas).std(ddof=1)) * math.sqrt(2)
+        p = float(student.sf(math.log(one / other) / spread, len(areas) - 1)) if spread > 0 else math.nan
     return "two random orders", pairs, p, note
-
-
-def _positive(areas: np.ndarray, one: float) -> bool:
-    return bool((areas > 0).all()) and one > 0

@@ -78,7 +78,7 @@ def layer_matched(order: Order, layer: Int[np.ndarray, " unit"], draws: int, rng
     return random_orders(len(layer), draws, rng, groups=layer)[:, order]
 
 
-def matched(order: Order, value: Float[np.ndarray, " unit"], steps: int) -> Order:
+def matched(order: Order, value: Float[np.ndarray, " unit"], steps: int) -> Int[np.ndarray, " partner"]:
     """Order of partners outside the first units of an order, as alike to them as possible in some value.
 
     Parameters
