@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from scripts.series.corpus import PACKAGES, Corpus
-from scripts.series.losses import held_out_loss
+from scripts.series.losses import expert_use, held_out_loss
 from scripts.series.recipes import Recipe
 from scripts.series.text import Streams, bytes_of
 from scripts.series.train import State, write_json, write_weights
@@ -63,6 +63,9 @@ class Keeper:
             "domains": measured,
             "cpu_seconds": round(state.seconds, 1),
         }
+        used = expert_use(state.model, self.rows)
+        if used is not None:
+            self.kept[state.step]["expert_use"] = used
         write_json(self.kept, self.cache)
         parameters = sum(parameter.numel() for parameter in state.model.parameters())
         write_json(

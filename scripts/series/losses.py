@@ -42,3 +42,17 @@ def token_losses(model: Any, tokens: Tensor) -> Tensor:
     """Cross-entropy of each token after the first of its row, (row, token - 1), nats."""
     logits = model(input_ids=tokens, use_cache=False).logits[:, :-1].double()
     return torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+
+
+@torch.no_grad()
+def expert_use(model: Any, rows: dict[str, Tensor]) -> list[list[float]] | None:
+    """Share of held-out tokens that go to each expert, (layer, expert); None where there are no experts."""
+    if not hasattr(model.config, "num_experts_per_tok"):
+        return None
+    tokens = torch.cat(list(rows.values()))
+    routed = shipped(model)(input_ids=tokens, use_cache=False, output_router_logits=True).router_logits
+    used = []
+    for logits in routed:
+        chosen = logits.topk(model.config.num_experts_per_tok, dim=-1).indices
+        used.append(torch.bincount(chosen.flatten(), minlength=logits.shape[-1]).double() / len(logits))
+    return [[round(float(share), 4) for share in layer] for layer in used]

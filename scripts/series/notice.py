@@ -72,6 +72,8 @@ def write_notice(folder: Path) -> None:
     for each in entries:
         training = "" if each["train_loss"] is None else f"{each['train_loss']:.3f}"
         lines.append(f"| {each['step']} | {each['tokens']:,} | {training} | {each['validation_loss']:.3f} |")
+    if "expert_use" in last:
+        lines += ["", *_experts(last["expert_use"])]
     lines += [
         "",
         "`log.json` has the loss of each domain at each step, `held_out.json` one held-out passage of each domain.",
@@ -85,3 +87,19 @@ def write_notice(folder: Path) -> None:
         ),
     ]
     (folder / "NOTICE.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _experts(used: list[list[float]]) -> list[str]:
+    shares = [share for layer in used for share in layer]
+    rare = sum(share < 0.02 for share in shares)
+    return [
+        "## Experts",
+        "",
+        "The library's balancing loss pools the layers, and this model took the freedom: experts are evenly used over all"
+        f" layers together, but {rare} of {len(shares)} serve less than 2 % of the held-out tokens and"
+        f" {sum(share > 0.7 for share in shares)} more than 70 %. Share of tokens by layer (row) and expert (column):",
+        "",
+        f"| layer | {' | '.join(str(expert) for expert in range(len(used[0])))} |",
+        f"|---:|{'---:|' * len(used[0])}",
+        *(f"| {row} | {' | '.join(f'{share:.3f}' for share in layer)} |" for row, layer in enumerate(used)),
+    ]

@@ -69,7 +69,9 @@ def nano_moe() -> OlmoeForCausalLM:
         num_experts=8,
         num_experts_per_tok=2,
         norm_topk_prob=True,
-        output_router_logits=True,  # without them the library adds no load-balancing loss
+        # Without these the library adds no load-balancing loss. It pools the layers: the experts are evenly used over
+        # all layers together, and some of a single layer starve.
+        output_router_logits=True,
         router_aux_loss_coef=0.01,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
@@ -92,6 +94,6 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("nano", nano, steps=4_096, batch=12, kept=doubling(4_096)),
-        Recipe("nano-moe", nano_moe, steps=1_536, batch=12, kept=(1_536,)),
+        Recipe("nano-moe", nano_moe, steps=1_024, batch=12, kept=(1_024,)),
     )
 }

@@ -207,11 +207,16 @@ class AllocationSettings:
 class AccuracySettings:
     """How it is measured whether a lesion makes a model fail tasks."""
 
-    accuracy_tasks: tuple[str, ...] = ("addition", "sorting", "brackets", "assignments", "analogies", "copy", "count")
-    """Tasks that are asked; files in the YAML of lm-evaluation-harness with local data may be among them."""
-    questions: int = 60
+    accuracy_tasks: tuple[str, ...] = (
+        "addition:1", "sorting:3", "brackets:2", "assignments:1", "analogies:1", "copy:6",
+    )  # fmt: skip
+    """Tasks that are asked, with their levels:
+    a family and a level, or a file in the YAML of
+    lm-evaluation-harness that names local data
+    """
+    questions: int = 40
     """Questions of each task."""
-    shots: int = 4
+    shots: int = 3
     """Solved examples before each question."""
     answering: Literal["choose", "write"] = "choose"
     """choose: the likeliest of some answers is the model's
@@ -223,9 +228,9 @@ class AccuracySettings:
     """
     accuracy_share: float = 0.1
     """Share of the units that is removed or disturbed."""
-    control_sets: int = 20
+    control_sets: int = 12
     """Random sets with as many units of each layer as the core has."""
-    random_unit_sets: int = 5
+    random_unit_sets: int = 4
     """Random sets without regard to layers."""
     noise_loss: float = 0.15
     """With noise: accuracy that random sets lose on average; the strength of the noise is found for it."""
@@ -233,10 +238,9 @@ class AccuracySettings:
     """Bootstrap samples over questions and sets."""
 
     def forward_tokens(self, prompts: int, tokens: int) -> float:  # noqa: ARG002 (the questions are the study's own)
-        """Tokens that pass through the model; prompts have about sixty, and four choices or a written answer."""
+        """Tokens that pass through the model: about sixty of a question with its examples, about twenty of answers."""
         sets = 3 + self.control_sets + self.random_unit_sets
-        per_question = 4 * 64 if self.answering == "choose" else 64 + 24
-        return float(sets * len(self.accuracy_tasks) * self.questions * per_question)
+        return float(sets * len(self.accuracy_tasks) * self.questions * 80)
 
 
 @dataclass(frozen=True)

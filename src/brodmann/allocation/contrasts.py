@@ -158,6 +158,16 @@ def resample_weights(strata: Int[np.ndarray, " prompt"], draws: int, rng: np.ran
     return weights
 
 
+def left_out_weights(strata: Int[np.ndarray, " prompt"]) -> np.ndarray:
+    """Weights (prompt, prompt) that leave out one prompt each and keep the weight of its stratum."""
+    weights = np.ones((strata.size, strata.size))
+    for stratum in np.unique(strata):
+        place = np.flatnonzero(strata == stratum)
+        if len(place) > 1:
+            weights[np.ix_(place, place)] = (1 - np.eye(len(place))) * len(place) / (len(place) - 1)
+    return weights
+
+
 def resampled(fit: RatioFit, weights: Float[np.ndarray, "draw prompt"]) -> Float[np.ndarray, "draw outcome label"]:
     """Log ratios of reweighted prompts: one Newton step from the fit."""
     labels, size = fit.log_ratio.shape[1], fit.parameters.shape[1]

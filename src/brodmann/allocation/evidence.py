@@ -74,19 +74,25 @@ def trials(heard: Listened, plan: Plan, *, right_only: bool = False) -> Trials:
     return Trials(heard.activity[kept], heard.covariates[kept], place[heard.label[kept]], len(plan.labels))
 
 
-def measured(scene: Scene, activity: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Every measure of the core and its others at each step: name -> (group, text, step)."""
+def measured(
+    scene: Scene, activity: np.ndarray, rng: np.random.Generator, measures: Sequence[str] = density.MEASURES
+) -> dict[str, np.ndarray]:
+    """Measures of the core and its others at each step: name -> (group, text, step)."""
     weights = scene.groups.weights
-    values = {name: density.outcomes(activity, weights, scene.against, name) for name in ("density", "level")}
-    sets = density.equal_sets(scene.core, scene.layer, _SETS, rng)
-    if int(sets[0, 0].sum()) >= 2:
-        values |= density.population(activity, sets, scene.against)
+    plain = [name for name in ("density", "level") if name in measures]
+    values = {name: density.outcomes(activity, weights, scene.against, name) for name in plain}
+    if len(plain) < len(measures):
+        sets = density.equal_sets(scene.core, scene.layer, _SETS, rng)
+        if int(sets[0, 0].sum()) >= 2:
+            values |= density.population(activity, sets, scene.against)
     return values
 
 
-def tabulate(scene: Scene, heard: Listened, *, right_only: bool = False, draws: int | None = None) -> Table:
-    """Ratios of all measures and contrasts, with and without covariates."""
-    draws = scene.settings.ratio_bootstraps if draws is None else draws
+def tabulate(
+    scene: Scene, heard: Listened, *, right_only: bool = False, measures: Sequence[str] = density.MEASURES
+) -> Table:
+    """Ratios of measures in all contrasts, with and without covariates."""
+    draws = scene.settings.ratio_bootstraps
     names = contrast_names(scene.conditions)
     shape = (len(density.MEASURES), len(ADJUSTMENTS), len(COMPARED), len(names))
     ratio, low, high = (np.full(shape, np.nan) for _ in range(3))
@@ -101,7 +107,7 @@ def tabulate(scene: Scene, heard: Listened, *, right_only: bool = False, draws: 
             used = row != 0
             used[0] = not np.isclose(row.sum(), 0.0)
             count[name] = int(used[some.label].sum())
-        values = measured(scene, some.activity, scene.generator("equal sets"))
+        values = measured(scene, some.activity, scene.generator("equal sets"), measures)
         for measure, each in values.items():
             for way, words in enumerate(ADJUSTMENTS):
                 found = compare(

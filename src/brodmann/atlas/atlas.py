@@ -85,12 +85,14 @@ class Atlas:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Every claim that was tested, in the order of the studies."""
-        found: list[Finding] = []
-        for path in self.manifest["results"].values():
-            described = json.loads((self.path / path / "zarr.json").read_text(encoding="utf-8"))
-            text = described.get("attributes", {}).get("findings", "[]")
-            found += [Finding.from_dict(values) for values in json.loads(text)]
-        return tuple(found)
+        return tuple(finding for study in self.manifest["results"] for finding in self.findings_of(study))
+
+    def findings_of(self, study: str) -> tuple[Finding, ...]:
+        """Every claim that one study tested."""
+        path = self.manifest["results"][study]
+        described = json.loads((self.path / path / "zarr.json").read_text(encoding="utf-8"))
+        text = described.get("attributes", {}).get("findings", "[]")
+        return tuple(Finding.from_dict(values) for values in json.loads(text))
 
     @property
     def units(self) -> pd.DataFrame:

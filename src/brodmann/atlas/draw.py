@@ -25,7 +25,17 @@ def drawable(figure: dict[str, Any]) -> bool:
     layout = figure.get("layout", {})
     axes = [value for key, value in layout.items() if re.fullmatch(r"[xy]axis\d*", key)]
     plain = all(axis.get("type", "linear") == "linear" for axis in axes)
-    return plain and all(trace.get("type", "scatter") in _DRAWN for trace in figure.get("data", ()))
+    traces = [*figure.get("data", ()), *(trace for frame in figure.get("frames", ()) for trace in frame["data"])]
+    return plain and all(trace.get("type", "scatter") in _DRAWN for trace in traces)
+
+
+def film(figure: dict[str, Any]) -> dict[str, Any] | None:
+    """Names of a figure's frames and the one that is shown first; None for a still figure."""
+    frames = figure.get("frames", ())
+    if not frames:
+        return None
+    sliders = figure.get("layout", {}).get("sliders") or [{}]
+    return {"names": [str(frame["name"]) for frame in frames], "active": int(sliders[0].get("active", 0))}
 
 
 def draw(figure: dict[str, Any], *, name: str, description: str) -> Markup:
@@ -35,7 +45,8 @@ def draw(figure: dict[str, Any], *, name: str, description: str) -> Markup:
     ----------
     figure : dict
         Plotly figure as plain JSON. ``layout.grid`` gives rows and columns of independent axes; annotations named
-        ``label`` write a line's name at its end, those named ``heading`` stand above their axes.
+        ``label`` write a line's name at its end, those named ``heading`` stand above their axes. ``frames`` replace
+        the traces that each of them numbers; the page's slider shows one at a time, print and the file as well.
     name : str
         Slug, unique on the page.
     description : str
@@ -62,14 +73,16 @@ def _drawing(figure: dict[str, Any], name: str, description: str, narrow: bool) 
         ]
         shapes = [shape for shape in layout.get("shapes", ()) if on(shape, cell, "ref")]
         body += [_shape(shape, cell, narrow) for shape in shapes if shape.get("layer") == "below"]
+        replaced = {number for frame in figure.get("frames", ()) for number in frame["traces"]}
         for index, trace in enumerate(figure["data"]):
-            if on(trace, cell, "axis"):
+            if on(trace, cell, "axis") and index not in replaced:
                 if trace.get("type") == "heatmap":
                     canvases.append(_canvas(cell, width, height, f"{name}-{index}"))
                 else:
                     body.append(draw_trace(trace, cell.x, cell.y))
         body += [_shape(shape, cell, narrow) for shape in shapes if shape.get("layer") != "below"]
-        body += [Markup("</g>"), _columns(figure["data"], cell)]
+        still = [trace for index, trace in enumerate(figure["data"]) if index not in replaced]
+        body += [*_frames(figure, cell), Markup("</g>"), _columns(still, cell)]
         body += [
             _ramp(trace, cell)
             for trace in figure["data"]
@@ -83,6 +96,22 @@ def _drawing(figure: dict[str, Any], name: str, description: str, narrow: bool) 
     return Markup('<div class="sheet {}" style="--ratio:{:.4f}">{}{}</div>').format(
         shape, width / height, svg, Markup("").join(canvases)
     )
+
+
+def _frames(figure: dict[str, Any], cell: Cell) -> list[Markup]:
+    """Each frame in a group of its own; all but the active one are hidden."""
+    moving = film(figure)
+    parts: list[Markup] = []
+    for index, frame in enumerate(figure.get("frames", ()) if moving else ()):
+        traces = [trace for trace in frame["data"] if on(trace, cell, "axis")]
+        drawn = [draw_trace(trace, cell.x, cell.y) for trace in traces]
+        hidden = "" if moving and index == moving["active"] else Markup(' style="display:none"')
+        parts.append(
+            Markup('<g class="frame" data-frame="{}"{}>{}{}</g>').format(
+                index, hidden, Markup("").join(drawn), _columns(traces, cell)
+            )
+        )
+    return parts
 
 
 def _cells(figure: dict[str, Any], width: float, narrow: bool) -> tuple[list[Cell], float]:

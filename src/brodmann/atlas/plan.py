@@ -99,6 +99,12 @@ _RANGES: tuple[tuple[str, str, float, float, str], ...] = (
     ("synergy", "surrogates", 1, math.inf, "at least 1"),
     ("synergy", "null_models", 0, math.inf, "at least 0"),
     ("synergy", "graph_nulls", 1, math.inf, "at least 1"),
+    ("track", "growth_null_models", 0, math.inf, "at least 0"),
+    ("track", "growth_surrogates", 2, math.inf, "at least 2"),
+    ("track", "growth_bootstraps", 1, math.inf, "at least 1"),
+    ("track", "growth_subsets", 1, math.inf, "at least 1"),
+    ("track", "induction_sequences", 2, math.inf, "at least 2"),
+    ("track", "induction_tokens", 4, math.inf, "at least 4"),
 )
 
 

@@ -223,7 +223,8 @@ def _chapter(chapter: Chapter) -> dict[str, Any]:
             else:
                 drawing, figure = None, _json(panel.figure)
             matrices = draw.matrices(panel.figure, name=panel.name)
-        drawn.append({"panel": panel, "drawing": drawing, "figure": figure, "matrices": matrices})
+        film = draw.film(panel.figure) if drawing else None
+        drawn.append({"panel": panel, "drawing": drawing, "figure": figure, "matrices": matrices, "film": film})
     return {"chapter": chapter, "panels": drawn}
 
 

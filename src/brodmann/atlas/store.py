@@ -35,7 +35,10 @@ FORMAT = "brodmann atlas 1"
 MANIFEST = "atlas.json"
 TABLES = ("units", "findings", "profile", "pairs")
 # what lies there before the first manifest; a run may have been killed just then
-_BEGUN = {"recordings", "results", "tables", "partial", "plans", "done", "log.jsonl", ".lock", ".tmp", "settings.yaml"}
+_BEGUN = {
+    "recordings", "results", "tables", "partial", "plans", "done", "members", "log.jsonl", ".lock", ".tmp",
+    "settings.yaml",
+}  # fmt: skip
 _REASONS = {
     errno.ENOSPC: "no space left on the disk",
     errno.EDQUOT: "the disk quota is used up",
@@ -126,8 +129,10 @@ class Folder:
         """Folder of tables."""
         return self.root / "tables"
 
-    def refuse_foreign(self) -> None:
+    def refuse_foreign(self, family: str = "") -> None:
         """Refuse a folder that holds something else, and a path on which no folder can be made.
+
+        ``family`` is the study of a family of models that is about to be made here; empty: an atlas of one model.
 
         Raises
         ------
@@ -155,7 +160,10 @@ class Folder:
             example = sorted(names - _BEGUN or names)[0]
             raise StoreError(f"{self.root} is not an atlas and holds other files ({example}); choose another --out")
         if MANIFEST in names:
-            self.read_manifest()
+            there_is = str(self.read_manifest().get("family", ""))
+            if there_is != family:
+                what = f"a family of models (`brodmann {there_is}`)" if there_is else "an atlas of one model"
+                raise StoreError(f"{self.root} holds {what}; choose another --out, or one of its members")
 
     def begun(self) -> bool:
         """Whether a run began here and was killed before its first manifest."""

@@ -255,7 +255,7 @@ class Workshop:
             dataset = _call(function, recording, arguments)
         _refuse_other_results(study, dataset)
         with watch.stage("store"):
-            _save(self._folder, task.output, dataset)
+            save(self._folder, task.output, dataset)
             write_text(self._folder.root / task.output.replace(".zarr", ".yaml"), to_yaml(self._settings))
         return {"stages": _split(watch.take(), task.name, parts.finish())}
 
@@ -348,7 +348,8 @@ def _refuse_other_results(study: Study, dataset: Any) -> None:
         )
 
 
-def _save(folder: Folder, name: str, dataset: Any) -> None:
+def save(folder: Folder, name: str, dataset: Any) -> None:
+    """Keep a result under a name inside the atlas, whole or not at all."""
     # zarr v3 has a settled form for strings of any length, but none for numpy's fixed-width ones
     texts = {n: v.astype(object) for n, v in dataset.variables.items() if v.dtype.kind == "U"}
     with folder.writing(name) as path:

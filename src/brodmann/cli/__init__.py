@@ -15,7 +15,7 @@ from typing import Any
 
 import tyro
 
-from brodmann.cli import lesions, looking, mapping
+from brodmann.cli import lesions, looking, mapping, track
 from brodmann.errors import BrodmannError
 from brodmann.settings import MapSettings
 
@@ -37,6 +37,7 @@ COMMANDS = {
     "synergy": mapping.synergy_,
     "lesions": lesions.lesions_,
     "allocation": lesions.allocation_,
+    "track": track.track_,
     "report": looking.report_,
     "models": looking.models_,
     "prompts": looking.prompts_,

@@ -65,7 +65,7 @@ def select(recording: xr.Dataset, settings: SynergySettings) -> xr.Dataset:
     RecordingError
         If there are fewer than two prompts or three units, or a prompt's series is too short for the lag.
     """
-    recording = _without_first_layer(recording, settings)
+    recording = without_first_layer(recording, settings)
     found = activity(recording, settings)
     if found is not None:
         recording = _masked(recording.isel(unit=found.kept), found.usable[:, found.kept])
@@ -89,7 +89,8 @@ def select(recording: xr.Dataset, settings: SynergySettings) -> xr.Dataset:
     return recording
 
 
-def _without_first_layer(recording: xr.Dataset, settings: SynergySettings) -> xr.Dataset:
+def without_first_layer(recording: xr.Dataset, settings: SynergySettings) -> xr.Dataset:
+    """The recording without its first layer, if the settings leave it out."""
     if not settings.drop_first_layer:
         return recording
     return recording.isel(unit=recording.layer.values > recording.layer.values.min())
@@ -127,7 +128,7 @@ def like(control: xr.Dataset, recording: xr.Dataset, settings: SynergySettings) 
         If the control records other units.
     """
     units = recording["unit"].values
-    control = _without_first_layer(control, settings)
+    control = without_first_layer(control, settings)
     if not set(units.tolist()) <= set(control["unit"].values.tolist()):
         raise RecordingError("a control records other units than the recording: it must be the same architecture")
     control = control.sel(unit=units)

@@ -116,10 +116,21 @@
     await library;
     const figure = JSON.parse(document.getElementById(place.dataset.figure).textContent);
     const ground = { paper_bgcolor: colour("paper"), plot_bgcolor: colour("paper"), font: { color: colour("ink") } };
-    await window.Plotly.newPlot(place, figure.data, { ...figure.layout, ...ground }, { displayModeBar: false, responsive: true });
+    await window.Plotly.newPlot(place, { data: figure.data, layout: { ...figure.layout, ...ground }, frames: figure.frames, config: { displayModeBar: false, responsive: true } });
     place.dataset.painted = "yes";
   };
   $$(".plotly").forEach((place) => seen.observe(place));
+
+  // Films: one slider shows one frame of its figure, in both of its drawings.
+  $$(".film").forEach((film) => {
+    const slider = $("input", film), names = JSON.parse(slider.dataset.names);
+    film.hidden = false;
+    slider.addEventListener("input", () => {
+      $("output", film).textContent = names[slider.value];
+      slider.setAttribute("aria-valuetext", names[slider.value]);
+      $$(".frame", film.closest("figure")).forEach((frame) => { frame.style.display = frame.dataset.frame === slider.value ? "" : "none"; });
+    });
+  });
 
   // A figure as a file: variables become colours, classes become a small stylesheet, matrices become images.
   const save = (svg, name) => {
@@ -145,6 +156,7 @@
     });
     $$(".axis", copy).forEach((path) => Object.entries({ fill: "none", stroke: "var(--ink)", "stroke-width": ".8" }).forEach(([key, value]) => path.setAttribute(key, value)));
     $$(".column", copy).forEach((column) => column.remove());
+    $$(".frame", copy).forEach((frame) => { if (frame.style.display === "none") frame.remove(); });
     const text = new XMLSerializer().serializeToString(copy).replace(/var\(--([\w-]+)\)/g, (_, key) => colour(key));
     document.dispatchEvent(new CustomEvent("download", { detail: { text, name: `${name}.svg`, type: "image/svg+xml" } }));
   };
