@@ -145,8 +145,9 @@ def main() -> None:
             reference, error = time_plain(data, redundancy)  # again beside each row: the machine's speed drifts
             first, each, memory = in_fresh_process(redundancy, units, arguments.time, both)
             total = each * units * (units - 1) / 2
-            print(f"{redundancy:<12}{'full' if both else 'upper':<9}{units:>7}{each * 1e6:>10.3f}{first * 1e6:>8.3f}"
-                  f"{total:>10.3f}{reference * 1e3:>10.2f}{reference / each:>10,.0f}{each / FLOOR:>9.2f}{memory:>10.2f}")  # fmt: skip
+            row = f"{redundancy:<12}{'full' if both else 'upper':<9}{units:>7}{each * 1e6:>10.3f}{first * 1e6:>8.3f}"
+            row += f"{total:>10.3f}{reference * 1e3:>10.2f}{reference / each:>10,.0f}"
+            print(f"{row}{each / FLOOR:>9.2f}{memory:>10.2f}")
         print(f"  largest difference to the plain version: {error:.1e} nats")
 
 
