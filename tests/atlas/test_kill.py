@@ -65,7 +65,7 @@ def test_killed_again_and_again(tmp_path: Path, prompts: Path) -> None:
     straight, battered = tmp_path / "straight", tmp_path / "battered"
     subprocess.run(command(prompts, straight), check=True, capture_output=True, timeout=300)
     tasks = len(markers(straight))
-    assert tasks == 4 + 2 * 4 + 3
+    assert tasks == 4 + 2 * 4 + 4
 
     rng = np.random.default_rng(20261121)
     killed = 0
