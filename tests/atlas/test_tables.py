@@ -56,6 +56,16 @@ def result(rng: np.random.Generator) -> xr.Dataset:
     )
 
 
+def test_experts_say_how_often_they_were_chosen(recording: xr.Dataset) -> None:
+    assert tables.active_share(recording) is None
+    assert "active_share" not in tables.unit_table(recording, {})
+    chosen = np.zeros((4, 5, 6), bool)
+    chosen[0, :, 0] = chosen[2, :3, 0] = chosen[:, 0, 1] = True
+    routed = recording.assign(selected=(("prompt", "token", "unit"), chosen))
+    # the third prompt ends after three tokens: 18 tokens in all
+    np.testing.assert_allclose(tables.unit_table(routed, {})["active_share"], [8 / 18, 4 / 18, 0, 0, 0, 0])
+
+
 def test_units(recording: xr.Dataset, result: xr.Dataset) -> None:
     table = tables.unit_table(recording, {"synergy": result.isel(unit=slice(0, 5), unit_=slice(0, 5))})
     assert list(table["unit"]) == UNITS

@@ -2,9 +2,15 @@ import pytest
 import torch
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
-from brodmann.models import listen, load
+from brodmann.models import families, listen, load
+from brodmann.models.rules import FAMILIES, RULES
 
 MOE = ("deepseek_v2", "deepseek_v3", "gpt_oss", "mixtral", "olmoe", "qwen3_moe")
+
+
+def test_every_family_with_experts_is_here():
+    with_experts = [name for name in families() if any(stack.experts for stack in RULES[FAMILIES[name][1]].stacks)]
+    assert sorted(with_experts) == sorted(MOE)
 
 
 def one_expert(module, family, number, x):
@@ -94,6 +100,6 @@ def test_two_taps_hear_the_same(ids, run):
 
 def test_shared_experts_are_the_last_unit_and_dense_layers_have_none(tiny):
     units = tiny("deepseek_v3").anatomy.units("expert_norm")
-    assert sorted(set(units["layer"])) == [1, 2, 3]
+    assert sorted(set(units["layer"])) == [1, 2, 3, 4]
     assert list(units["unit"])[:7] == ["L1E0", "L1E1", "L1E2", "L1E3", "L1E4", "L1E5", "L1E6"]
     assert set(tiny("deepseek_v3").anatomy.units("neuron")["layer"]) == {0}

@@ -130,8 +130,8 @@ def test_asking_for_more_than_there_are_is_refused():
 
 
 def test_names_are_checked():
-    assert [task.name for task in named("sorting,addition")] == ["sorting", "addition"]
-    for wrong, said in (("sortng", "no task 'sortng'"), ("", "at least one"), ("copy,copy", "each task once")):
+    assert [task.name for task in named(("sorting", "addition"))] == ["sorting", "addition"]
+    for wrong, said in ((("sortng",), "no task 'sortng'"), ((), "at least one"), (("copy", "copy"), "each task once")):
         with pytest.raises(SettingsError, match=said):
             named(wrong)
 

@@ -10,6 +10,7 @@ from brodmann import look
 from brodmann.atlas.cards import interval, p_text
 from brodmann.atlas.marks import number
 from brodmann.atlas.plate import PlateUnits
+from brodmann.atlas.tables import active_share
 from brodmann.page import Chapter
 from brodmann.stats import Finding
 
@@ -129,6 +130,10 @@ def unit_table(
     """Columns and rows of the table of units; every number is kept in full beside what is shown."""
     columns = [{"title": "unit", "number": False}, {"title": "layer", "number": True}]
     values: list[list[dict[str, str]]] = []
+    share = active_share(recording)
+    if share is not None:
+        columns.append({"title": "chosen (share of tokens)", "number": True})
+        values.append(_cells(share))
     for chapter in chapters:
         for key, title in chapter.unit_columns.items():
             found_values = pick(results[chapter.name], key, units.unit) if chapter.name in results else None

@@ -1,6 +1,7 @@
 """Results as tidy parquet tables that open anywhere: units, findings, profile, pairs.
 
-``units``    one row per unit: its place in the anatomy and every variable of a study that has one value per unit
+``units``    one row per unit: its place in the anatomy, its mean activity (of experts the share of tokens at which they
+             were chosen too), and every variable of a study that has one value per unit
 ``findings`` one row per claim, with quantiles of its null draws
 ``profile``  one row per study, variable, layer and further label (definition, null, rival, seed, ...)
 ``pairs``    one row per unordered pair of units, with every variable that has one value per pair
@@ -52,6 +53,9 @@ def unit_table(recording: xr.Dataset, results: Mapping[str, xr.Dataset]) -> pd.D
     units = pd.DataFrame({name: recording[name].to_numpy() for name in _ANATOMY})
     signal = recording["activity"].mean(("prompt", "token"), skipna=True)
     columns: dict[str, Any] = {"mean_activity": signal.to_numpy()}
+    share = active_share(recording)
+    if share is not None:
+        columns["active_share"] = share
     for study, dataset in results.items():
         for name, variable in _in_order(dataset):
             if "unit" not in variable.dims or "unit_" in variable.dims or "draw" in variable.dims:
@@ -64,6 +68,17 @@ def unit_table(recording: xr.Dataset, results: Mapping[str, xr.Dataset]) -> pd.D
                     column = f"{study}.{column}"
                 columns[column] = values
     return pd.concat([units, pd.DataFrame(columns)], axis=1)
+
+
+def active_share(recording: xr.Dataset) -> np.ndarray | None:
+    """Share of tokens at which each expert was chosen; None for other kinds of units."""
+    if "selected" not in recording:
+        return None
+    known = ~np.isnan(
+        recording["activity"].transpose("prompt", "token", "unit").to_numpy()
+    )  # a token beyond a series' end chose nothing
+    tokens = np.maximum(known.sum(axis=(0, 1)), 1)
+    return np.asarray(recording["selected"].sum(("prompt", "token")) / tokens)
 
 
 def finding_table(results: Mapping[str, xr.Dataset]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Configurations of the tiny models with random weights, one per family: plain data, no torch.
 
-4 layers, 4 heads, width 32, one token per byte.
+4 layers (5 where the first has no experts), 4 heads, width 32, one token per byte.
 """
 
 import difflib
@@ -37,6 +37,7 @@ _WINDOWED = {**_GROUPED, "sliding_window": 16, "query_pre_attn_scalar": 8}
 _EXPERTS = {"num_experts": 6, "num_local_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 _MLA = {
     **_PLAIN,
+    "num_hidden_layers": 5,  # the first one is dense, and a profile over experts wants four
     "num_key_value_heads": 4,
     "q_lora_rank": 16,
     "kv_lora_rank": 16,

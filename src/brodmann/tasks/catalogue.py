@@ -1,6 +1,6 @@
 """All tasks by name, and which of them are hard, simple and neutral."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from brodmann.errors import SettingsError
@@ -22,8 +22,8 @@ SIMPLE: tuple[str, ...] = ("repeat", "copy", "count")
 HARD: tuple[str, ...] = tuple(task.name for task in _ALL if task.name not in (*SIMPLE, "neutral"))
 
 
-def named(text: str) -> tuple[Task, ...]:
-    """Tasks of a comma-separated list of names.
+def named(names: Sequence[str]) -> tuple[Task, ...]:
+    """Tasks by their names.
 
     Raises
     ------
@@ -32,13 +32,12 @@ def named(text: str) -> tuple[Task, ...]:
 
     Examples
     --------
-    >>> [task.name for task in named("addition, sorting")]
-    ['addition', 'sorting']
+    >>> [task.about for task in named(["addition"])]
+    ['Sum of two numbers of so many digits']
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = next((name for name in names if name not in TASKS), None)
     if unknown is not None:
         raise SettingsError(f"there is no task '{unknown}'; known are {', '.join(TASKS)}")
     if not names or len(set(names)) < len(names):
-        raise SettingsError(f"tasks '{text}': name each task once, and at least one")
+        raise SettingsError(f"tasks {', '.join(names) or '(none)'}: name each task once, and at least one")
     return tuple(TASKS[name] for name in names)
