@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import math
 import os
 import signal
 from collections import Counter
@@ -29,6 +30,9 @@ class Hasher:
         self.ran: list[str] = []
         self.kept: list[frozenset[str]] = []
         self.trouble: dict[str, BaseException] = {}
+        self.sent: list[str] = []
+        self.stopped: list[str] = []
+        self.breaks = False
 
     def keep(self, subjects: frozenset[str]) -> None:
         self.kept.append(subjects)
@@ -43,6 +47,25 @@ class Hasher:
         (self.folder.root / task.output).touch()
         self.ran.append(task.key)
         return {"stages": {"hash": 0.25}}
+
+    def beside(self, task: Task) -> Any:
+        self.sent.append(task.key)
+        return Apart(self, task, self.breaks)
+
+
+class Apart:
+    """Stands for a second process that ends when it is asked for its result, or fails."""
+
+    done = False
+
+    def __init__(self, worker: Hasher, task: Task, breaks: bool) -> None:
+        self.worker, self.task, self.breaks = worker, task, breaks
+
+    def result(self) -> dict[str, Any] | None:
+        return None if self.breaks else self.worker.run(self.task, lambda *_: None)
+
+    def stop(self) -> None:
+        self.worker.stopped.append(self.task.key)
 
 
 @pytest.fixture
@@ -63,11 +86,11 @@ def outputs(folder: Folder, plan: Plan) -> dict[str, str]:
 
 def test_runs_everything_once_then_nothing(folder: Folder, plan: Plan) -> None:
     worker, ticks = Hasher(folder, plan), list[Tick]()
-    assert LocalEngine().run(plan, folder, worker, ticks.append) == len(plan.tasks) == 9
+    assert LocalEngine().run(plan, folder, worker, ticks.append) == len(plan.tasks) == 10
     assert worker.ran == [task.key for task in plan.tasks]
     assert missing(plan, folder) == ()
     assert LocalEngine().run(plan, folder, worker) == 0
-    assert [tick.done for tick in ticks if tick.part == 0.5] == list(range(9))
+    assert [tick.done for tick in ticks if tick.part == 0.5] == list(range(10))
     assert folder.facts(worker.ran[0]) is not None
     assert (folder.facts(worker.ran[0]) or {})["stages"] == {"hash": 0.25}
 
@@ -78,19 +101,19 @@ def test_models_are_let_go_when_no_task_needs_them(folder: Folder, plan: Plan) -
     first, second = (f"random:{seed}" for seed in plan.controls)
     both = {first, second}
     assert worker.kept[0] == {"subject", *both}
-    assert worker.kept[2] == both
-    assert worker.kept[4] == {second}
-    assert worker.kept[6:] == [frozenset()] * 4
+    assert worker.kept[3] == both
+    assert worker.kept[5] == {second}
+    assert worker.kept[7:] == [frozenset()] * 4
 
 
-@pytest.mark.parametrize("place", range(9))
+@pytest.mark.parametrize("place", range(10))
 def test_goes_on_after_a_stop(folder: Folder, plan: Plan, place: int) -> None:
     worker = Hasher(folder, plan)
     worker.trouble[plan.tasks[place].key] = KeyboardInterrupt()
-    with pytest.raises(Incomplete, match=f"stopped after {place} of 9 tasks; run the same command again") as stopped:
+    with pytest.raises(Incomplete, match=f"stopped after {place} of 10 tasks; run the same command again") as stopped:
         LocalEngine().run(plan, folder, worker)
     assert stopped.value.exit_code == 3
-    assert LocalEngine().run(plan, folder, worker) == 9 - place
+    assert LocalEngine().run(plan, folder, worker) == 10 - place
     assert Counter(worker.ran) == Counter(task.key for task in plan.tasks)
     events = Counter((event["event"], event["task"]) for event in folder.events())
     assert {events["finished", task.key] for task in plan.tasks} == {1}
@@ -115,8 +138,15 @@ def test_only_what_a_setting_touches_is_run(folder: Folder, plan: Plan) -> None:
     LocalEngine().run(plan, folder, worker)
     changed = build(BASIS, MapSettings(synergy=SynergySettings(null_models=3, surrogates=5)), choose(None))
     worker.outputs = {task.key: task.key for task in changed.tasks}
-    assert [task.kind for task in missing(changed, folder)] == ["replay", "replay", "study", "tables", "report"]
-    assert LocalEngine().run(changed, folder, worker) == 5
+    assert [task.kind for task in missing(changed, folder)] == [
+        "ground",
+        "replay",
+        "replay",
+        "study",
+        "tables",
+        "report",
+    ]
+    assert LocalEngine().run(changed, folder, worker) == 6
     # and back: everything is still there
     assert missing(plan, folder) == ()
 
@@ -132,8 +162,47 @@ def test_failures_pass_through_and_leave_no_marker(folder: Folder, plan: Plan) -
     worker.trouble[plan.tasks[1].key] = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(StoreError, match="no space left on the disk; free some space"):
         LocalEngine().run(plan, folder, worker)
-    assert len(missing(plan, folder)) == 8
-    assert LocalEngine().run(plan, folder, worker) == 8
+    assert len(missing(plan, folder)) == 9
+    assert LocalEngine().run(plan, folder, worker) == 9
+
+
+def test_groundwork_is_only_missing_where_its_study_is(folder: Folder, plan: Plan) -> None:
+    LocalEngine().run(plan, folder, Hasher(folder, plan))
+    ground, study = (next(t for t in plan.tasks if t.kind == kind) for kind in ("ground", "study"))
+    (folder.root / ground.output).unlink()
+    assert missing(plan, folder) == ()
+    (folder.root / study.output).unlink()
+    assert missing(plan, folder) == (ground, study)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="a second process is used from two cores on")
+@pytest.mark.parametrize("breaks", [False, True])
+def test_groundwork_beside_the_model(folder: Folder, plan: Plan, breaks: bool) -> None:
+    worker = Hasher(folder, plan)
+    worker.breaks = breaks
+    assert LocalEngine(beside_from=0.0).run(plan, folder, worker) == 10
+    ground = next(t.key for t in plan.tasks if t.kind == "ground")
+    assert worker.sent == [ground]
+    assert worker.stopped == []
+    # taken when the study needs it, at the latest; done here if the second process failed
+    assert worker.ran.index(ground) == worker.ran.index(next(t.key for t in plan.tasks if t.kind == "study")) - 1
+    assert Counter(worker.ran) == Counter(task.key for task in plan.tasks)
+    facts = folder.facts(ground) or {}
+    assert facts["stages" if breaks else "beside"] == {"hash": 0.25}
+    straight = Folder(folder.root.with_name("straight"))
+    straight.create()
+    LocalEngine(beside_from=math.inf).run(plan, straight, Hasher(straight, plan))
+    assert outputs(folder, plan) == outputs(straight, plan)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="a second process is used from two cores on")
+def test_a_stop_ends_the_second_process(folder: Folder, plan: Plan) -> None:
+    worker = Hasher(folder, plan)
+    worker.trouble[next(t.key for t in plan.tasks if t.kind == "replay")] = KeyboardInterrupt()
+    with pytest.raises(Incomplete):
+        LocalEngine(beside_from=0.0).run(plan, folder, worker)
+    assert worker.stopped == worker.sent
+    assert len(worker.sent) == 1
 
 
 def test_sigterm_is_taken_like_ctrl_c() -> None:

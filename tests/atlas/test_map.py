@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import xarray as xr
 
 import brodmann as bd
 from brodmann.atlas.atlas import Atlas, default_out, override
-from brodmann.atlas.engines import Tick
+from brodmann.atlas.engines import LocalEngine, Tick
 from brodmann.errors import SettingsError, StoreError
 from brodmann.models.rules import RULES
 from brodmann.settings import MapSettings, RecordSettings, SynergySettings, from_yaml
@@ -129,7 +130,8 @@ def test_other_study_settings_reuse_the_recordings(atlas: Atlas, settings: MapSe
     changed = override(settings, {"surrogates": 4})
     old = atlas.manifest["results"]["synergy"]
     try:
-        assert again(atlas, changed) == ["The synergistic core", "tables", "report"]
+        ground = "The synergistic core, without random models"
+        assert again(atlas, changed) == [ground, "The synergistic core", "tables", "report"]
         new = atlas.manifest["results"]["synergy"]
         assert new != old
         assert (atlas.path / old).exists()
@@ -141,6 +143,30 @@ def test_other_study_settings_reuse_the_recordings(atlas: Atlas, settings: MapSe
     assert atlas.manifest["results"]["synergy"] == old
     assert atlas.report.read_text(encoding="utf-8") != page
     assert again(atlas, settings) == []
+
+
+def test_the_second_process_changes_no_bit(atlas: Atlas, settings: MapSettings, tmp_path: Path) -> None:
+    heard = Listener()
+    engine = LocalEngine(beside_from=0.0)
+    other = bd.map("glass-en", out=tmp_path / "beside", settings=settings, engine=engine, tell=heard)
+    if (os.cpu_count() or 1) > 1:
+        assert "The synergistic core, without random models" not in heard.titles
+        assert other.manifest["seconds_beside"]["synergy: pairs"] > 0
+        assert "waiting for the second process" in other.seconds
+    assert atlas.manifest["seconds_beside"] == {}
+    one, two = (each.results["synergy"] for each in (atlas, other))
+    xr.testing.assert_identical(one.drop_attrs(), two.drop_attrs())
+    assert one.attrs["findings"] == two.attrs["findings"]
+    assert not list(other.path.glob("results/*.ground.zarr"))
+
+
+def test_more_random_models_leave_the_surrogates_as_they_are(
+    atlas: Atlas, settings: MapSettings, tmp_path: Path
+) -> None:
+    fewer = bd.map("glass-en", out=tmp_path / "a", settings=override(settings, {"null_models": 0}))
+    one, two = (each.results["synergy"] for each in (atlas, fewer))
+    assert one.attrs["seed"] == two.attrs["seed"]
+    np.testing.assert_array_equal(one["null_synergy"].values, two["null_synergy"].values)
 
 
 def test_wall_time_is_divided_into_stages(atlas: Atlas) -> None:

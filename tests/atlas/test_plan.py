@@ -23,14 +23,15 @@ def keys(made: Plan, kind: str) -> list[str]:
 
 def test_counts_and_order() -> None:
     made = plan()
-    assert [len(keys(made, kind)) for kind in ("record", "replay", "study", "tables", "report")] == [3, 9, 1, 1, 1]
+    kinds = ("record", "ground", "replay", "study", "tables", "report")
+    assert [len(keys(made, kind)) for kind in kinds] == [3, 1, 9, 1, 1, 1]
     done: set[str] = set()
     for task in made.tasks:
         assert set(task.after) <= done
         done.add(task.key)
-    assert len(done) == len(made.tasks) == 15
+    assert len(done) == len(made.tasks) == 16
     study = next(task for task in made.tasks if task.kind == "study")
-    assert set(study.after) == {*keys(made, "record"), *keys(made, "replay")}
+    assert set(study.after) == {*keys(made, "record"), *keys(made, "replay"), *keys(made, "ground")}
 
 
 def test_settings_of_a_study_leave_recordings_alone() -> None:
@@ -44,6 +45,7 @@ def test_settings_of_a_study_leave_recordings_alone() -> None:
 def test_more_null_models_keep_the_earlier_ones() -> None:
     few = plan(MapSettings(synergy=SynergySettings(null_models=2)))
     many = plan(MapSettings(synergy=SynergySettings(null_models=4)))
+    assert keys(many, "ground") == keys(few, "ground")
     assert list(many.controls.items())[:2] == list(few.controls.items())
     assert keys(many, "replay")[:6] == keys(few, "replay")
     assert keys(plan(MapSettings(synergy=SynergySettings(null_models=0))), "replay") == []

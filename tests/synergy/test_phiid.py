@@ -292,3 +292,21 @@ def test_exact_value_of_the_sum_gate():
     assert found["rtr"] == pytest.approx(i1, abs=1e-12)
     assert found["rts"] == pytest.approx(i2 - i1, abs=1e-12)
     assert found["sts"] == pytest.approx(i4 - 2 * i2 + i1, abs=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["fused", "torch"])
+@pytest.mark.parametrize("both", [True, False])
+def test_memory_of_an_earlier_result_leaves_no_trace(backend: str, both: bool) -> None:
+    rng = np.random.default_rng(8)
+    one, other = rng.standard_normal((2, 9, 80))
+    one[2], one[5, 7], one[3] = 1.0, np.nan, one[4]
+    first = pair_atoms(windows(one), backend=backend, both=both)
+    assert np.isnan(first.values).any()
+    assert first.near_singular.any()
+    fresh = pair_atoms(windows(other), backend=backend, both=both)
+    again = pair_atoms(windows(other), backend=backend, both=both, out=first)
+    assert again.values.base is first.values or np.shares_memory(again.values, first.values)
+    np.testing.assert_array_equal(again.values, fresh.values)
+    np.testing.assert_array_equal(again.near_singular, fresh.near_singular)
+    with pytest.raises(SettingsError, match="hold something else"):
+        pair_atoms(windows(other[:5]), backend=backend, out=first)

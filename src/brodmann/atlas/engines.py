@@ -4,10 +4,11 @@ The contract is datatrove's: a task is done when its marker is there, and an eng
 engine needs no more than `Engine`: tasks, their dependencies, and a worker that can do one.
 """
 
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -36,6 +37,21 @@ Tell = Callable[[Tick], None]
 
 
 @runtime_checkable
+class Apart(Protocol):
+    """A task at work in another process."""
+
+    @property
+    def done(self) -> bool:
+        """Whether that process has ended."""
+
+    def result(self) -> dict[str, Any] | None:
+        """Wait for the facts; None if it failed."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
+@runtime_checkable
 class Worker(Protocol):
     """Does one task at a time and keeps opened models between them."""
 
@@ -44,6 +60,9 @@ class Worker(Protocol):
 
     def run(self, task: Task, tell: Callable[[float, str], None]) -> dict[str, Any]:
         """Do a task; its output is complete when this returns. Gives the facts for the marker (wall times)."""
+
+    def beside(self, task: Task) -> Apart:
+        """Begin a task that needs no opened model in a second process."""
 
 
 @runtime_checkable
@@ -55,13 +74,21 @@ class Engine(Protocol):
 
 
 def missing(plan: Plan, folder: Folder) -> tuple[Task, ...]:
-    """Tasks without a marker, or whose output was taken away."""
-    return tuple(t for t in plan.tasks if folder.facts(t.key) is None or not (folder.root / t.output).exists())
+    """Tasks without a marker, or whose output was taken away; groundwork only for studies that are missing."""
+    undone = [t for t in plan.tasks if folder.facts(t.key) is None or not (folder.root / t.output).exists()]
+    needed = {key for task in undone if task.kind != "ground" for key in task.after}
+    return tuple(t for t in undone if t.kind != "ground" or t.key in needed)
 
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """One process on this machine: a task at a time, opened models stay in memory while a task needs them."""
+    """One machine: a task at a time, opened models stay in memory while a task needs them.
+
+    Groundwork of studies runs in a second process while the model works, where that takes long enough to be worth it.
+    """
+
+    beside_from: float = 8.0
+    """Seconds of the model's work from which a second process is worth its start; infinite: never."""
 
     def run(self, plan: Plan, folder: Folder, worker: Worker, tell: Tell | None = None) -> int:
         """Run what is missing.
@@ -75,22 +102,68 @@ class LocalEngine:
         """
         todo = missing(plan, folder)
         finished = len(plan.tasks) - len(todo)
-        for number, task in enumerate(todo):
-            worker.keep(frozenset(t.subject for t in todo[number:] if t.subject))
-            count = finished + number
-
-            def report(part: float, note: str = "", task: Task = task, count: int = count) -> None:
-                if tell is not None:
-                    tell(Tick(task.title, count, len(plan.tasks), part, note))
-
-            report(0.0)
-            with _accounted(task, folder, count, len(plan.tasks)):
-                start = time.perf_counter()
-                facts = worker.run(task, report)
-                folder.finish(task.key, {"task": task.key, "seconds": time.perf_counter() - start, **facts})
-                folder.note("finished", task.key)
+        apart: dict[str, tuple[Task, Apart, float]] = {}
+        try:
+            for number, task in enumerate(todo):
+                worker.keep(frozenset(t.subject for t in todo[number:] if t.subject))
+                place = _Place(folder, finished + number, len(plan.tasks))
+                if task.kind == "ground" and self._is_worth_it(todo[number:], plan, folder):
+                    apart[task.key] = task, worker.beside(task), time.perf_counter()
+                    folder.note("started", task.key)
+                    continue
+                for key in [key for key, (_, process, _) in apart.items() if process.done or key in task.after]:
+                    _take(*apart.pop(key), place, worker, tell)
+                _do(task, place, worker, tell)
+        finally:
+            for _, process, _ in apart.values():
+                process.stop()
         worker.keep(frozenset())
         return len(todo)
+
+    def _is_worth_it(self, todo: Sequence[Task], plan: Plan, folder: Folder) -> bool:
+        if (os.cpu_count() or 1) < 2:
+            return False
+        took = [float((folder.facts(t.key) or {}).get("seconds", 0.0)) for t in plan.tasks if t.kind == "record"]
+        to_come = sum(t.kind == "replay" for t in todo)
+        return bool(took) and to_come * sum(took) / len(took) >= self.beside_from
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in a plan an engine is."""
+
+    folder: Folder
+    count: int
+    total: int
+
+
+def _do(task: Task, place: _Place, worker: Worker, tell: Tell | None) -> None:
+    def report(part: float, note: str = "") -> None:
+        if tell is not None:
+            tell(Tick(task.title, place.count, place.total, part, note))
+
+    report(0.0)
+    with _accounted(task, place.folder, place.count, place.total):
+        start = time.perf_counter()
+        facts = worker.run(task, report)
+        _finish(task, place.folder, {"seconds": time.perf_counter() - start, **facts})
+
+
+def _take(task: Task, process: Apart, began: float, place: _Place, worker: Worker, tell: Tell | None) -> None:
+    """Take the result of a second process, waiting for it if need be; do the task here if it failed."""
+    start = time.perf_counter()
+    facts = process.result()
+    if facts is None:
+        _do(task, place, worker, tell)
+        return
+    now = time.perf_counter()
+    stages = {"waiting for the second process": now - start}
+    _finish(task, place.folder, {"seconds": now - began, "stages": stages, "beside": facts["stages"]})
+
+
+def _finish(task: Task, folder: Folder, facts: dict[str, Any]) -> None:
+    folder.finish(task.key, {"task": task.key, **facts})
+    folder.note("finished", task.key)
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from brodmann.atlas.plan import Basis, Plan, build
 from brodmann.atlas.registry import Study, studies
 from brodmann.atlas.source import file_address, identity
 from brodmann.atlas.store import TABLES, Folder, disk_error, recording_key, remove, store_error, write_text
-from brodmann.atlas.work import Stopwatch, Workshop
+from brodmann.atlas.watch import Stopwatch
+from brodmann.atlas.work import Workshop
 from brodmann.errors import BrodmannError, Incomplete, StoreError
 from brodmann.models.rules import RULES
 from brodmann.settings import MapSettings, digest, to_dict, to_yaml
@@ -87,6 +88,9 @@ class Job:
                 self.write_manifest(plan, watch, complete=False)
                 count = engine.run(plan, self.folder, worker, tell)
                 self.write_manifest(plan, watch, complete=True)
+                for task in plan.tasks:
+                    if task.kind == "ground":  # the study's own result holds all of it
+                        remove(self.folder.root / task.output)
         except Exception as error:
             disk = None if isinstance(error, BrodmannError) else disk_error(error)
             if new and not any((self.folder.root / "done").glob("*.json")):
@@ -171,7 +175,7 @@ class Job:
             sorted(results.items(), key=lambda each: known.index(each[0]) if each[0] in known else len(known))
         )
         added = _optional((*results, *plan.results))
-        seconds = self.stage_seconds(plan)
+        seconds, beside = self.stage_seconds(plan), self.stage_seconds(plan, "beside")
         total = sum(seconds.values())
         forward = seconds.get("forward", 0.0) / total if total else 0.0
         self.folder.write_manifest(
@@ -186,6 +190,7 @@ class Job:
                 "skipped": skipped,
                 "tables": [f"tables/{n}.parquet" for n in TABLES if (root / "tables" / f"{n}.parquet").exists()],
                 "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+                "seconds_beside": {stage: round(value, 3) for stage, value in beside.items()},
                 "seconds_share": {"forward": round(forward, 4), "other": round(1.0 - forward, 4)},
                 "complete": complete,
                 "command": self.command(added),
@@ -199,8 +204,11 @@ class Job:
         for stage, seconds in watch.take().items():
             self.folder.note("stage", self.fingerprint, stage=stage, seconds=seconds)
 
-    def stage_seconds(self, plan: Plan) -> dict[str, float]:
+    def stage_seconds(self, plan: Plan, kind: str = "stages") -> dict[str, float]:
         """Wall seconds by stage, over all runs that led to this plan's results.
+
+        With kind "beside": those of the second process, which ran while the model worked and add nothing to the wall
+        time but the wait for their end.
 
         Stages: ``import``, ``conversion`` (of a GGUF file), ``load``, ``plan``, ``forward`` (the model at work, its
         taps included), ``store``, ``random weights`` (drawing them), one per study and part of a study, ``tables``,
@@ -208,8 +216,10 @@ class Job:
         """
         seconds: dict[str, float] = {}
         for task in plan.tasks:
-            for stage, value in (self.folder.facts(task.key) or {}).get("stages", {}).items():
+            for stage, value in (self.folder.facts(task.key) or {}).get(kind, {}).items():
                 seconds[stage] = seconds.get(stage, 0.0) + float(value)
+        if kind == "beside":
+            return seconds
         for event in self.folder.events():
             if event.get("event") == "stage" and event.get("task") == self.fingerprint:
                 seconds[event["stage"]] = seconds.get(event["stage"], 0.0) + float(event["seconds"])

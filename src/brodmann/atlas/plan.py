@@ -17,7 +17,7 @@ from brodmann.atlas.registry import Study, check_targets, in_order, studies
 from brodmann.errors import SettingsError
 from brodmann.settings import MapSettings, RecordSettings, digest, to_dict
 
-Kind = Literal["record", "replay", "study", "tables", "report"]
+Kind = Literal["record", "replay", "ground", "study", "tables", "report"]
 SUBJECT = "subject"
 
 
@@ -63,7 +63,9 @@ class Task:
     """The opened model it needs: "subject", "random:<seed>", or None."""
     batch: int = 0
     name: str = ""
-    """Name of the study, for kind "study"."""
+    """Name of the study, for kinds "ground" and "study"."""
+    seed: int = 0
+    """Seed of the study; a study and its groundwork share it."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,8 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
     ]
     tasks = list(record)
     recorded = tuple(task.key for task in record)
+    grounds = {study.name: _ground(study, basis, settings, recorded) for study in applying if study.ground}
+    tasks += grounds.values()
     wanted = max((null_models(settings, study) for study in applying), default=0)
     controls = {seed: digest([basis.recording, "random weights", seed]) for seed in null_seeds(settings.seed, wanted)}
     replays: dict[int, tuple[str, ...]] = {}
@@ -237,14 +241,24 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
                     *recorded,
                     *(batch for seed in used for batch in replays[seed]),
                     *(f"{name}-{results[name]}" for name in study.after),
+                    *([grounds[study.name].key] if study.name in grounds else []),
                 ),
                 subject=SUBJECT if study.subject else None,
                 name=study.name,
+                seed=study_seed(settings, ground_key(study, basis, settings)),
             )
         )
     if page:
         tasks += _page(basis, results, skipped, recorded)
     return Plan(basis, tuple(tasks), MappingProxyType(controls), MappingProxyType(results), MappingProxyType(skipped))
+
+
+def _ground(study: Study, basis: Basis, settings: MapSettings, recorded: tuple[str, ...]) -> Task:
+    key = ground_key(study, basis, settings)
+    return Task(
+        f"{study.name}-ground-{key}", "ground", f"{study.title}, without random models",
+        f"results/{study.name}-{key}.ground.zarr", recorded, name=study.name, seed=study_seed(settings, key),
+    )  # fmt: skip
 
 
 def _page(basis: Basis, results: dict[str, str], skipped: dict[str, str], recorded: tuple[str, ...]) -> list[Task]:
@@ -262,16 +276,22 @@ def null_seeds(seed: int, count: int) -> tuple[int, ...]:
     return tuple(int(digest(["random weights", seed, number])[:7], 16) for number in range(count))
 
 
-def study_seed(seed: int, key: str) -> int:
-    """Seed of one study, from the plan's seed and the study's key."""
-    return int(digest([seed, key])[:7], 16)
+def study_seed(settings: MapSettings, key: str) -> int:
+    """Seed of one study, from the plan's seed and the key of its groundwork: more random models leave it as it is."""
+    return int(digest([settings.seed, key])[:7], 16)
+
+
+def ground_key(study: Study, basis: Basis, settings: MapSettings) -> str:
+    """Content address of what a study says about the recording alone."""
+    own = to_dict(getattr(settings, study.settings)) if study.settings else {}
+    own.pop("null_models", None)
+    versions = [study.version, brodmann.__version__]
+    return digest([study.name, study.ground, study.study, basis.recording, own, settings.seed, versions])
 
 
 def study_key(study: Study, basis: Basis, settings: MapSettings, controls: list[str], before: list[str]) -> str:
     """Content address of a study's result; ``before`` are the keys of the results that it starts from."""
-    own = to_dict(getattr(settings, study.settings)) if study.settings else None
-    versions = [study.version, brodmann.__version__]
-    what = [study.name, study.study, basis.recording, controls, own, settings.seed, versions]
+    what = [ground_key(study, basis, settings), controls]
     return digest([*what, before] if before else what)
 
 

@@ -72,6 +72,9 @@ class Study:
     """Whether `map` leaves it out unless it is asked for by name."""
     family: str = ""
     """Command that asks it of a family of models (`track`, `sizes`); such a study is asked of no single recording."""
+    ground: str = ""
+    """The part of the study that needs the recording only, ``ground(recording, settings=..., seed=..., progress=...)``;
+    an engine may run it beside the model, and the study gets its Dataset as ``ground``."""
 
 
 _BUILT_IN = (
@@ -82,6 +85,7 @@ _BUILT_IN = (
         chapter="brodmann.synergy.figures:chapter",
         needs=Needs(layers=4, units=8, prompts=2, pairs_of_tokens=8, controls=True),
         settings="synergy",
+        ground="brodmann.synergy.groundwork:groundwork",
     ),
     Study(
         name="lesions",
@@ -225,8 +229,8 @@ def check_targets(chosen: Iterable[Study]) -> None:
     for study in chosen:
         if study in _BUILT_IN:
             continue
-        for part, target in (("study", study.study), ("chapter", study.chapter)):
-            if not callable(resolve(target)):
+        for part, target in (("study", study.study), ("chapter", study.chapter), ("ground", study.ground)):
+            if target and not callable(resolve(target)):
                 raise SettingsError(f"the {part} of study '{study.name}', {target}, cannot be called")
 
 

@@ -1,51 +1,27 @@
 """The worker: does one task at a time, keeps opened models between tasks, and times its stages.
 
-The only module of the atlas that opens models and calls studies; everything heavy is imported when a task needs it.
+The only module of the atlas that opens models; everything heavy is imported when a task needs it.
 """
 
-import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from brodmann.atlas.beside import Beside
 from brodmann.atlas.engines import Tell, Tick
-from brodmann.atlas.plan import SUBJECT, Basis, Plan, Task, shortest, study_seed
-from brodmann.atlas.registry import Study, resolve, studies
+from brodmann.atlas.meanwhile import Meanwhile
+from brodmann.atlas.plan import SUBJECT, Basis, Plan, Task, shortest
+from brodmann.atlas.registry import studies
 from brodmann.atlas.source import find
-from brodmann.atlas.store import Folder, write_text
-from brodmann.errors import RecordingError, SettingsError
-from brodmann.settings import MapSettings, to_yaml
+from brodmann.atlas.store import Folder
+from brodmann.atlas.studying import read_result, run_ground, run_study
+from brodmann.atlas.watch import Part, Stopwatch
+from brodmann.errors import RecordingError
+from brodmann.settings import MapSettings
 
-Part = Callable[[float, str], None]
 _CHANGED = "{} or its prompts changed while the atlas was being made; run the same command again"
-
-
-class Stopwatch:
-    """Wall seconds by stage, until somebody takes them."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count the block's wall time under a name."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - start)
-
-    def add(self, name: str, seconds: float) -> None:
-        """Count seconds that were measured elsewhere."""
-        self._seconds[name] = self._seconds.get(name, 0.0) + seconds
-
-    def take(self) -> dict[str, float]:
-        """What was counted since the last time."""
-        taken = dict(self._seconds)
-        self._seconds.clear()
-        return taken
 
 
 class Workshop:
@@ -84,6 +60,8 @@ class Workshop:
         self._plan: Plan | None = None
         self._write_manifest: Callable[[], None] = lambda: None
         self._loaded: tuple[str, Any] | None = None
+        self._meanwhile = Meanwhile()
+        self._needed: frozenset[str] = frozenset()
 
     def prepare(self, plan: Plan, write_manifest: Callable[[], None]) -> None:
         """Take the plan whose tasks will come, and the way to bring ``atlas.json`` up to date before the report."""
@@ -94,9 +72,11 @@ class Workshop:
         self._opened.clear()
         self._layouts.clear()
         self._loaded = None
+        self._meanwhile.close()
 
     def keep(self, subjects: frozenset[str]) -> None:
         """Let go of opened models that no remaining task needs; random models are made from the subject."""
+        self._needed = subjects
         if any(name.startswith("random:") for name in subjects):
             subjects = subjects | {SUBJECT}
         for name in set(self._opened) - subjects:
@@ -129,6 +109,8 @@ class Workshop:
         """Do a task and give the facts for its marker."""
         if task.kind in ("record", "replay"):
             return self._record(task, tell)
+        if task.kind == "ground":
+            return self._ground(task, tell)
         if task.kind == "study":
             return self._study(task, tell)
         # There is one set of tables and one page: what other settings left there is about to be replaced.
@@ -144,8 +126,25 @@ class Workshop:
             else:
                 subject = self._subject(SUBJECT)
                 with self._watch.stage("random weights"):
-                    self._opened[name] = models.randomise(subject, int(name.removeprefix("random:")))
+                    ready = self._meanwhile.take(name)
+                    self._opened[name] = ready or models.randomise(subject, int(name.removeprefix("random:")))
         return self._opened[name]
+
+    def _get_ready(self) -> None:
+        """While the model works: draw the next random model's weights, and import what the studies will need."""
+        subject = self._opened.get(SUBJECT)
+        if subject is None or self._plan is None or not self._meanwhile.suits(subject.model):
+            return
+        from brodmann.models import randomise
+
+        for seed in self._plan.controls:
+            name = f"random:{seed}"
+            if name in self._needed and name not in self._opened:
+                self._meanwhile.make(name, partial(randomise, subject, seed))
+                break
+        ran = [studies()[name] for name in self._plan.results]
+        targets = [target.partition(":")[0] for each in ran for target in (each.study, each.chapter)]
+        self._meanwhile.load([*targets, "brodmann.atlas.tables", "brodmann.atlas.report"])
 
     def _open(self) -> Any:
         from brodmann.models import load
@@ -207,6 +206,7 @@ class Workshop:
         subject, layout = self._subject(task.subject), self._layout(task.subject)
         if task.kind == "record" and layout.key != self._plan.basis.recording:
             raise RecordingError(_CHANGED.format(self._model))
+        self._get_ready()
         start = time.perf_counter()
         store = ZarrStore.create(self._folder.root / task.output, layout)
         batch = layout.tasks[task.batch]
@@ -229,35 +229,39 @@ class Workshop:
 
         run_batch(subject, layout, batch, store, on_tokens=on_tokens)
 
+    def _ground(self, task: Task, tell: Part) -> dict[str, Any]:
+        return run_ground(self._folder, task, self._settings, self._recording, tell)
+
+    def beside(self, task: Task) -> Beside:
+        """Begin a task that needs no opened model in a second process."""
+        assert self._plan is not None
+        import torch
+
+        return Beside(
+            self._folder.root, task, self._settings, self._plan.recording_path(), threads=torch.get_num_threads()
+        )
+
     def _study(self, task: Task, tell: Part) -> dict[str, Any]:
+        return run_study(self._folder, task, self._settings, lambda: self._given(task), tell)
+
+    def _given(self, task: Task) -> dict[str, Any]:
+        """What a study may be given; it gets those that its signature names."""
         assert self._plan is not None
         study = studies()[task.name]
-        key = self._plan.results[task.name]
-        watch = Stopwatch()
-        with watch.stage("import"):
-            function = resolve(study.study)
-        with watch.stage("read recordings"):
-            recording = self._recording()
-            controls = self._controls(task)
-        parts = Parts(tell)
-        arguments: dict[str, Any] = {
-            "settings": getattr(self._settings, study.settings) if study.settings else None,
-            "controls": controls,
-            "seed": study_seed(self._settings.seed, key),
-            "progress": parts,
+        given = {
+            "recording": self._recording(),
+            "controls": self._controls(task),
             "partial": self._folder.partial(task.key),
         }
+        ground = next((t for t in self._plan.tasks if t.kind == "ground" and t.key in task.after), None)
+        if ground is not None:
+            given["ground"] = read_result(self._folder.root / ground.output)
         if study.subject:
-            arguments["subject"] = self._subject_of_recording()
+            given["subject"] = self._subject_of_recording()
         if study.after:
-            arguments["results"] = {name: self._result(self._plan.result_path(name)) for name in study.after}
-        with watch.stage(task.name):
-            dataset = _call(function, recording, arguments)
-        _refuse_other_results(study, dataset)
-        with watch.stage("store"):
-            save(self._folder, task.output, dataset)
-            write_text(self._folder.root / task.output.replace(".zarr", ".yaml"), to_yaml(self._settings))
-        return {"stages": _split(watch.take(), task.name, parts.finish())}
+            paths = {name: self._plan.result_path(name) for name in study.after}
+            given["results"] = {name: read_result(self._folder.root / path) for name, path in paths.items()}
+        return given
 
     def _subject_of_recording(self) -> Any:
         """The opened model, if it is still what was recorded."""
@@ -265,11 +269,6 @@ class Workshop:
         if self._layout(SUBJECT).key != self._plan.basis.recording:
             raise RecordingError(_CHANGED.format(self._model))
         return self._subject(SUBJECT)
-
-    def _result(self, path: str) -> Any:
-        import xarray as xr
-
-        return xr.open_zarr(self._folder.root / path, consolidated=False, chunks=None).load()
 
     def _controls(self, task: Task) -> list[Any]:
         from brodmann.recordings import load
@@ -282,7 +281,8 @@ class Workshop:
 
     def _results(self) -> Mapping[str, Any]:
         """All current results, those of studies that this command did not ask for included."""
-        return {name: self._result(path) for name, path in self._folder.read_manifest()["results"].items()}
+        paths = self._folder.read_manifest()["results"]
+        return {name: read_result(self._folder.root / path) for name, path in paths.items()}
 
     def _tables(self) -> dict[str, Any]:
         from brodmann.atlas.tables import write_tables
@@ -302,64 +302,3 @@ class Workshop:
             self._write_manifest()
             render(self._folder.root)
         return {"stages": watch.take()}
-
-
-class Parts:
-    """Takes a study's signs of life (the name of each part, and perhaps its finished share) and times the parts."""
-
-    def __init__(self, tell: Part) -> None:
-        self._tell, self._name, self._since = tell, "", time.perf_counter()
-        self._seconds: dict[str, float] = {}
-
-    def __call__(self, name: str, share: float = 0.0) -> None:
-        """Begin a part, or say how far it is."""
-        if name != self._name:
-            self.finish()
-            self._name = name
-        self._tell(share, name)
-
-    def finish(self) -> dict[str, float]:
-        """Seconds of each part so far."""
-        now = time.perf_counter()
-        if self._name:
-            self._seconds[self._name] = self._seconds.get(self._name, 0.0) + now - self._since
-        self._since = now
-        return dict(self._seconds)
-
-
-def _call(function: Callable[..., Any], recording: Any, arguments: dict[str, Any]) -> Any:
-    """Call a study with those of the arguments that its signature names, and with the recording, whatever its name."""
-    parameters = inspect.signature(function).parameters
-    if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
-        arguments = {name: value for name, value in arguments.items() if name in parameters}
-    # beside other arguments that have no keyword of their own, such as a subject that comes first
-    named = parameters.get("recording")
-    if named is not None and named.kind is not inspect.Parameter.POSITIONAL_ONLY:
-        return function(recording=recording, **arguments)
-    return function(recording, **arguments)
-
-
-def _refuse_other_results(study: Study, dataset: Any) -> None:
-    import xarray as xr
-
-    if not isinstance(dataset, xr.Dataset):
-        raise SettingsError(
-            f"the study '{study.name}' ({study.study}) gave a {type(dataset).__name__}, not an xarray.Dataset"
-        )
-
-
-def save(folder: Folder, name: str, dataset: Any) -> None:
-    """Keep a result under a name inside the atlas, whole or not at all."""
-    # zarr v3 has a settled form for strings of any length, but none for numpy's fixed-width ones
-    texts = {n: v.astype(object) for n, v in dataset.variables.items() if v.dtype.kind == "U"}
-    with folder.writing(name) as path:
-        dataset.assign({n: v for n, v in texts.items() if n in dataset.data_vars}).assign_coords(
-            {n: v for n, v in texts.items() if n in dataset.coords}
-        ).to_zarr(path, mode="w", zarr_format=3, consolidated=False)
-
-
-def _split(stages: dict[str, float], study: str, parts: Mapping[str, float]) -> dict[str, float]:
-    """Divide a study's time by its parts."""
-    named = {f"{study}: {part}": seconds for part, seconds in parts.items()}
-    rest = max(0.0, stages.pop(study) - sum(named.values()))
-    return {**stages, **named, study: rest}

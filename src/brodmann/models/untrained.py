@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import CONFIG_MAPPING, PreTrainedModel
+from transformers.initialization import no_init_weights
 
 from brodmann.models.quiet import quiet
 from brodmann.models.rules import FAMILIES
@@ -32,7 +33,10 @@ def fresh_model(model_class: Any, config: Any, seed: int, dtype: torch.dtype) ->
     """Model with weights from the architecture's own initialisation; the global random state is left alone."""
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: PreTrainedModel = model_class._from_config(config, dtype=dtype)
+        # Modules would first draw torch's default weights, which the architecture's own then replace.
+        with no_init_weights():
+            model: PreTrainedModel = model_class._from_config(config, dtype=dtype)
+        model.init_weights()
     return model.eval()
 
 

@@ -227,12 +227,14 @@ def fingerprint(subject: Subject) -> str:
     The hash of the files would not do: weights may be random, trained further, or changed by hand. Bit patterns are
     summed as integers, which is exact in any order and on any device.
     """
-    integers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     found = []
     for name, weight in subject.model.named_parameters():
-        bits = weight.detach().contiguous().view(integers[weight.element_size()]).flatten()
-        # the second sum is over half the entries, so that exchanged rows or a shifted tensor are seen
-        sums = [int(part.sum(dtype=torch.int64)) for part in (bits, bits[::2])]
+        raw = weight.detach().contiguous().flatten().view(torch.uint8)
+        whole = raw.numel() // 8 * 8
+        # Eight bytes at a time; what overflows is lost in the same way in any order. The second sum is over half of
+        # the words, so that exchanged rows or a shifted tensor are seen.
+        words = raw[:whole].view(torch.int64)
+        sums = [int(part.sum(dtype=torch.int64)) for part in (words, words[::2], raw[whole:])]
         found.append([name, list(weight.shape), str(weight.dtype), *sums])
     return digest(found)
 

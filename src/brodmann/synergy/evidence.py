@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats as distributions
 
 from brodmann.settings import SynergySettings
@@ -28,10 +28,9 @@ RECOMBINED = 1999
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """All that the findings are computed from."""
+    """All that the findings about the recording itself are computed from."""
 
     measured: Measured
-    controls: tuple[NodeMeans, ...]
     nulls: Mapping[str, Surrogates]
     networks: xr.Dataset
     settings: SynergySettings
@@ -44,17 +43,22 @@ class Evidence:
 
     def generator(self, name: str) -> np.random.Generator:
         """Give every finding its own source of randomness, whatever the others draw."""
-        return np.random.default_rng([self.seed, *name.encode()])
+        return generator(self.seed, name)
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """Source of randomness of one finding."""
+    return np.random.default_rng([seed, *name.encode()])
 
 
 Statistic = Callable[[Float[np.ndarray, "draw prompt"]], np.ndarray]
 
 
-def rank_contrast(evidence: Evidence, nodes: NodeMeans, kind: core.Definition) -> Statistic:
+def rank_contrast(nodes: NodeMeans, layer: Int[np.ndarray, " unit"], kind: core.Definition) -> Statistic:
     """Contrast of the rank profile as a function of weights over prompts."""
 
     def statistic(weights: Float[np.ndarray, "draw prompt"]) -> np.ndarray:
-        profile = core.profile_of_weights(weights, nodes.synergy, nodes.redundancy, evidence.measured.layer, kind)
+        profile = core.profile_of_weights(weights, nodes.synergy, nodes.redundancy, layer, kind)
         return core.mid_minus_higher_end(profile)
 
     return statistic

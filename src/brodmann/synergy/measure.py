@@ -6,6 +6,7 @@ group of prompts (matrices), so that memory grows with units squared only by a b
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from brodmann.errors import RecordingError
 from brodmann.settings import SynergySettings
 from brodmann.synergy.core import node_means, node_means_of_upper
 from brodmann.synergy.lattice import ATOMS
-from brodmann.synergy.pairs import over_prompts, pair_atoms
+from brodmann.synergy.pairs import PairAtoms, over_prompts, pair_atoms
 from brodmann.synergy.sparse import Activity, activity_of, contributions
 from brodmann.synergy.surrogates import NodeMeans, artefact, autocorrelation, lagged_information
 from brodmann.synergy.windows import NON_FINITE, Windows, trim, windows
@@ -153,7 +154,16 @@ def measure(
     usable = np.zeros((units, units))
     near = np.zeros((units, units))
     synergy, redundancy = np.empty((prompts, units)), np.empty((prompts, units))
-    for index, found in enumerate(over_prompts(lambda part: pair_atoms(part, redundancy=settings.redundancy), parts)):
+    spare: SimpleQueue[PairAtoms] = SimpleQueue()  # results that were added up, whose memory the next prompts use
+
+    def decompose(part: Windows) -> PairAtoms:
+        try:
+            room = spare.get_nowait()
+        except Empty:
+            room = None
+        return pair_atoms(part, redundancy=settings.redundancy, out=room)
+
+    for index, found in enumerate(over_prompts(decompose, parts)):
         finite = np.isfinite(found.values[0])
         synergy[index], redundancy[index] = node_means(found.values[_STS]), node_means(found.values[_RTR])
         values = np.nan_to_num(found.values, copy=False)
@@ -161,6 +171,7 @@ def measure(
         usable += finite
         near += found.near_singular
         sums[:, index % groups] += values[[_STS, _RTR]]
+        spare.put(found)
         if progress is not None:
             progress()
     atoms = total / np.maximum(usable, 1)  # 0 for pairs that no prompt says anything about

@@ -54,6 +54,7 @@ def pair_atoms(
     backend: str = "auto",
     block: int | None = None,
     both: bool = True,
+    out: PairAtoms | None = None,
 ) -> PairAtoms:
     """Atoms of all pairs i < j, unit i taken from ``rows`` and unit j from ``columns``.
 
@@ -71,7 +72,15 @@ def pair_atoms(
     block
         Pairs held at once; bounds the memory beside the result.
     both
-        Fill the lower triangle too. Without it the memory of that half is never touched.
+        Fill the lower triangle too. Without it that half is left as it is: 0, and never touched, in a new result.
+    out
+        An earlier result for as many units and the same atoms, whose arrays are written over and given back: fetching
+        fresh memory from the system can cost more than the arithmetic.
+
+    Raises
+    ------
+    SettingsError
+        If the redundancy is not offered for the estimator, or ``out`` does not fit.
     """
     columns = rows if columns is None else columns
     offered = ESTIMATORS["binary" if rows.discrete else "gaussian"]
@@ -81,18 +90,28 @@ def pair_atoms(
         )
     kept = _with_partners(names)
     units = rows.past.shape[0]
-    out = np.zeros((len(kept), units, units))
-    near = np.zeros((units, units), dtype=bool)
+    values, near = _room(kept, units, out)
     use_fused = rows.past.device.type == "cpu" and not rows.discrete if backend == "auto" else backend == "fused"
     make = _fused_blocks if use_fused else _torch_blocks
-    work, height = make(rows, columns, redundancy, [ATOMS.index(name) for name in kept], Target(out, near), block)
+    work, height = make(rows, columns, redundancy, [ATOMS.index(name) for name in kept], Target(values, near), block)
     _over_rows(work, units, height)
     if both:
         partner = np.array([kept.index(ATOMS[SWAPPED[ATOMS.index(name)]]) for name in kept])
-        _over_rows(lambda start, stop: fused.mirror(out, partner, start, stop), units, 64)
+        _over_rows(lambda start, stop: fused.mirror(values, partner, start, stop), units, 64)
         near |= near.T
-    _apply_flags(out, np.maximum(rows.flag, columns.flag))
-    return PairAtoms(tuple(names), out[: len(names)], near)
+    _apply_flags(values, np.maximum(rows.flag, columns.flag), both=both)
+    return PairAtoms(tuple(names), values[: len(names)], near)
+
+
+def _room(kept: Sequence[str], units: int, out: PairAtoms | None) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays to fill: those of an earlier result, or new ones."""
+    shape = len(kept), units, units
+    if out is None:
+        return np.zeros(shape), np.zeros(shape[1:], dtype=bool)
+    if out.names != tuple(kept) or out.values.shape != shape:
+        raise SettingsError(f"the arrays given for {', '.join(kept)} of {units} units hold something else")
+    out.near_singular[:] = False
+    return out.values, out.near_singular
 
 
 def _with_partners(names: Sequence[str]) -> list[str]:
@@ -241,12 +260,16 @@ def _binary_atoms(rows: Windows, columns: Windows, redundancy: str, span: _Span)
     return atoms(*i.astuple(), *binary.redundancies(p, i, redundancy))
 
 
-def _apply_flags(out: np.ndarray, flag: np.ndarray) -> None:
+def _apply_flags(out: np.ndarray, flag: np.ndarray, *, both: bool = True) -> None:
+    """Atoms of constant units are 0, of units with non-finite samples NaN; the diagonal stays 0."""
     for kind, value in ((CONSTANT, 0.0), (NON_FINITE, np.nan)):
-        out[:, flag == kind, :] = value
-        out[:, :, flag == kind] = value
-    unusable = np.flatnonzero(flag != FINE)
-    out[:, unusable, unusable] = 0.0
+        for unit in np.flatnonzero(flag == kind):
+            out[:, unit, unit + 1 :] = value
+            out[:, :unit, unit] = value
+            if both:
+                out[:, unit, :unit] = value
+                out[:, unit + 1 :, unit] = value
+    out[:, np.flatnonzero(flag != FINE), np.flatnonzero(flag != FINE)] = 0.0
 
 
 def local_atoms(
