@@ -151,7 +151,7 @@ def tied(evidence: GrowthEvidence, name: str) -> Finding:
     words = {"loss": "the loss falls", "induction": "induction rises"}[name]
     claim = f"From checkpoint to checkpoint, the inverted U rises as {words}"
     common: dict[str, Any] = {
-        "units": "Spearman correlation of differences", "unit_of_inference": "difference of checkpoints",
+        "units": "Spearman correlation of differences", "unit_of_inference": "checkpoint difference",
         "source": "this project", "seed": evidence.seed,
     }  # fmt: skip
     if found is None:

@@ -1,0 +1,325 @@
+"""Several models in one atlas: a folder with one ordinary atlas for each, and a study that compares them.
+
+::
+
+    OUT/ atlas.json          an atlas whose recording and core are those of the last member, with a key ``family``
+         settings.yaml  report.html  tables/  results/  done/  log.jsonl
+         members/NAME/       an atlas of its own: recording, core, stage; `brodmann report` draws its page
+
+Members are opened one after the other. All of them follow the text that the last one wrote, unless texts are read:
+what early or small models write by themselves falls into loops, and a loop is memory. What is finished stays finished.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import brodmann
+from brodmann.atlas.engines import Engine, LocalEngine, Tell, Tick, stoppable
+from brodmann.atlas.job import Job
+from brodmann.atlas.plan import choose, study_seed
+from brodmann.atlas.registry import resolve, studies
+from brodmann.atlas.store import TABLES, Folder, disk_error, store_error, write_text
+from brodmann.atlas.studying import save_result as save
+from brodmann.atlas.watch import Parts, Stopwatch
+from brodmann.errors import BrodmannError, Incomplete, StoreError
+from brodmann.settings import MapSettings, digest, to_dict, to_yaml
+
+MEMBERS = "members"
+STUDIES = ("synergy", "stage")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of a family."""
+
+    name: str
+    """Name of its folder."""
+    model: str
+    """What is opened."""
+    revision: str | None = None
+    place: float = 0.0
+    """Where it stands: its training step."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is compared, and where it is kept."""
+
+    study: str
+    """Name of the study that compares."""
+    label: str
+    model: str
+    """What the user named."""
+    members: tuple[Member, ...]
+    """In order; the last one writes the text."""
+    folder: Folder
+    settings: MapSettings
+    command: str
+    compare: Callable[["Family", Sequence[Any]], dict[str, Any]] = field(default=lambda _family, _controls: {})
+    """Arguments of the study beside stages, settings, seed and progress; recordings of random weights are given."""
+
+    def member_folder(self, member: Member) -> Folder:
+        """Atlas of one member."""
+        return Folder(self.folder.root / MEMBERS / member.name)
+
+    def job(self, member: Member, follow: Path | None) -> Job:
+        """The work on one member. Random weights are the same for all members, so only the last one's are run."""
+        synergy, wanted = self.settings.synergy, self.settings.track.growth_null_models
+        nulls = max(synergy.null_models, wanted) if member is self.members[-1] else 0
+        settings = replace(
+            self.settings,
+            load=replace(self.settings.load, revision=member.revision),
+            synergy=replace(synergy, null_models=nulls),
+        )
+        return Job(
+            member.model, settings, choose(STUDIES), page=False, folder=self.member_folder(member), follow=follow,
+            origin=self.command,
+        )  # fmt: skip
+
+    def run(self, *, page: bool = True, engine: Engine | None = None, tell: Tell | None = None) -> int:
+        """Do what is missing; gives the number of tasks that were run.
+
+        Raises
+        ------
+        Incomplete
+            If the user stopped it; the same command goes on.
+        """
+        self.folder.refuse_foreign(family=self.study)
+        self.folder.create()
+        (self.folder.root / MEMBERS).mkdir(exist_ok=True)
+        try:
+            with self.folder.locked(), stoppable():
+                return self._run(page, engine or LocalEngine(), tell)
+        except KeyboardInterrupt:
+            raise Incomplete("stopped; run the same command again to go on from there") from None
+        except Exception as error:
+            disk = None if isinstance(error, BrodmannError) else disk_error(error)
+            if disk is not None:
+                raise store_error(disk, self.folder.root) from error
+            raise
+
+    def _run(self, page: bool, engine: Engine, tell: Tell | None) -> int:
+        order = [self.members[-1], *self.members[:-1]]
+        total = len(order) + 1 + 2 * page
+        follow: Path | None = None
+        count = 0
+        for number, member in enumerate(order):
+            before = dict(self._manifest())
+            if not before.get("complete"):
+                self._write_manifest(complete=False)
+            count += self.job(member, follow).do(None, engine, _within(tell, member.name, number, total))
+            if number == 0:
+                follow = self._text(member)
+        count += self._compare(_within(tell, self.study, len(order), total))
+        if page:
+            count += self._tables(_within(tell, "tables", len(order) + 1, total))
+            count += self._report(_within(tell, "report", len(order) + 2, total))
+        manifest = self._manifest()
+        if count or not manifest.get("complete"):
+            self._write_manifest(complete=True)
+        return count
+
+    def _text(self, last: Member) -> Path | None:
+        """The last member's recording, whose text the others follow; None where texts were given and are only read."""
+        folder = self.member_folder(last)
+        path = folder.root / str(folder.read_manifest()["recording"])
+        described = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        return path if described["attributes"].get("mode") == "generate" else None
+
+    def _result(self, member: Member, study: str) -> Path:
+        folder = self.member_folder(member)
+        results = folder.read_manifest()["results"]
+        if study not in results:
+            why = folder.read_manifest()["skipped"].get(study, "it is not there")
+            raise StoreError(f"{member.name} lacks the study '{study}': {why}")
+        return folder.root / str(results[study])
+
+    def _key(self) -> str:
+        """Address of everything that the comparison depends on."""
+        study = studies()[self.study]
+        parts = [self._result(member, name).name for member in self.members for name in STUDIES]
+        places = [member.place for member in self.members]
+        own = [to_dict(self.settings.track), to_dict(self.settings.synergy), self.settings.seed]
+        return digest([self.study, study.study, parts, places, self._controls(), own, brodmann.__version__])
+
+    def _controls(self) -> list[str]:
+        """Recordings of random weights, relative to the last member's folder."""
+        return [str(path) for path in self.member_folder(self.members[-1]).read_manifest().get("controls", [])]
+
+    def _compare(self, tell: Tell | None) -> int:
+        key = self._key()
+        output = f"results/{self.study}-{key}.zarr"
+        task = f"{self.study}-{key}"
+        if self.folder.facts(task) is not None and (self.folder.root / output).exists():
+            return 0
+        watch, parts = Stopwatch(), Parts(_part(tell))
+        with watch.stage("import"):
+            function = resolve(studies()[self.study].study)
+        with watch.stage("read recordings"):
+            stages = [_opened(self._result(member, "stage")) for member in self.members]
+            last = self.member_folder(self.members[-1])
+            controls = [_recording(last.root / path) for path in self._controls()]
+        self.folder.note("started", task)
+        with watch.stage(self.study):
+            dataset = function(
+                stages, settings=self.settings.track, seed=study_seed(self.settings.seed, key), progress=parts,
+                **self.compare(self, controls),
+            )  # fmt: skip
+        with watch.stage("store"):
+            save(self.folder, output, dataset)
+            write_text(self.folder.root / output.replace(".zarr", ".yaml"), to_yaml(self.settings))
+        self._finish(task, watch)
+        return 1
+
+    def _tables(self, tell: Tell | None) -> int:
+        return self._once("tables", "tables/units.parquet", tell, self._write_tables)
+
+    def _write_tables(self) -> None:
+        from brodmann.atlas.tables import write_tables
+
+        manifest = self._manifest()
+        results = {name: _opened(self.folder.root / path) for name, path in manifest["results"].items()}
+        with self.folder.writing("tables") as path:
+            path.mkdir()
+            write_tables(path, _recording(self.folder.root / manifest["recording"]), results)
+
+    def _report(self, tell: Tell | None) -> int:
+        from brodmann.atlas.report import render
+
+        return self._once("report", "report.html", tell, lambda: render(self.folder.root))
+
+    def _once(self, kind: str, output: str, tell: Tell | None, work: Callable[[], Any]) -> int:
+        """Make what every run of the family overwrites, unless it shows this comparison already."""
+        task = f"{kind}-{self._key()}"
+        if self.folder.facts(task) is not None and (self.folder.root / output).exists():
+            return 0
+        _part(tell)(0.0, kind)
+        self.folder.forget(kind)
+        self._write_manifest(complete=False)
+        watch = Stopwatch()
+        with watch.stage(kind):
+            work()
+        self._finish(task, watch)
+        return 1
+
+    def _finish(self, task: str, watch: Stopwatch) -> None:
+        stages = watch.take()
+        self.folder.finish(task, {"task": task, "seconds": sum(stages.values()), "stages": stages})
+        self.folder.note("finished", task)
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            return self.folder.read_manifest()
+        except StoreError:
+            return {}
+
+    def _write_manifest(self, *, complete: bool) -> None:
+        """``atlas.json``: that of the last member, with paths from here, and what belongs to the family."""
+        write_text(self.folder.root / "settings.yaml", to_yaml(self.settings))
+        last = self.members[-1]
+        within = f"{MEMBERS}/{last.name}/"
+        try:
+            own = self.member_folder(last).read_manifest()
+        except StoreError:
+            own = {}
+        results = {}
+        if complete or all(self._known(member) for member in self.members):
+            path = f"results/{self.study}-{self._key()}.zarr"
+            results = {self.study: path} if (self.folder.root / path).exists() else {}
+        results |= {name: within + path for name, path in own.get("results", {}).items() if name == "synergy"}
+        seconds = self._seconds()
+        whole = sum(seconds.values())
+        forward = seconds.get("forward", 0.0) / whole if whole else 0.0
+        self.folder.write_manifest(
+            {
+                "brodmann": brodmann.__version__,
+                "family": self.study,
+                "label": self.label,
+                "model": self.model,
+                "members": [
+                    {"name": each.name, "model": each.model, "revision": each.revision, "place": each.place}
+                    for each in self.members
+                ],
+                "provenance": own.get("provenance", {}),
+                "recording": within + own["recording"] if own.get("recording") else "",
+                "controls": [within + path for path in own.get("controls", [])],
+                "results": results,
+                "skipped": own.get("skipped", {}),
+                "tables": [f"tables/{n}.parquet" for n in TABLES if (self.folder.tables / f"{n}.parquet").exists()],
+                "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+                "seconds_share": {"forward": round(forward, 4), "other": round(1.0 - forward, 4)},
+                "complete": complete,
+                "command": self.command,
+                "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+        )
+
+    def _known(self, member: Member) -> bool:
+        try:
+            manifest = self.member_folder(member).read_manifest()
+        except StoreError:
+            return False
+        return bool(manifest.get("complete")) and all(name in manifest["results"] for name in STUDIES)
+
+    def _seconds(self) -> dict[str, float]:
+        """Wall seconds by stage, over all members and all runs."""
+        seconds: dict[str, float] = {}
+        for member in self.members:
+            try:
+                found = self.member_folder(member).read_manifest().get("seconds", {})
+            except StoreError:
+                continue
+            for stage, value in found.items():
+                seconds[stage] = seconds.get(stage, 0.0) + float(value)
+        for path in sorted((self.folder.root / "done").glob("*.json")):
+            for stage, value in (self.folder.facts(path.stem) or {}).get("stages", {}).items():
+                seconds[stage] = seconds.get(stage, 0.0) + float(value)
+        return seconds
+
+
+def slug(name: str) -> str:
+    """A name as a folder can be called.
+
+    Examples
+    --------
+    >>> slug("step1000-tokens4B"), slug("runs/a b")
+    ('step1000-tokens4B', 'runs-a-b')
+    """
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "model"
+
+
+def _within(tell: Tell | None, name: str, number: int, total: int) -> Tell | None:
+    """Ticks of one member as ticks of the family."""
+    if tell is None:
+        return None
+
+    def hear(tick: Tick) -> None:
+        share = (tick.done + tick.part) / tick.total if tick.total else 0.0
+        tell(Tick(f"{name}: {tick.title}", number, total, min(share, 1.0), tick.note))
+
+    return hear
+
+
+def _part(tell: Tell | None) -> Callable[[float, str], None]:
+    def hear(share: float, name: str) -> None:
+        if tell is not None:
+            tell(Tick(name, 0, 1, share))
+
+    return hear
+
+
+def _opened(path: Path) -> Any:
+    import xarray as xr
+
+    return xr.open_zarr(path, consolidated=False, chunks=None).load()
+
+
+def _recording(path: Path) -> Any:
+    from brodmann.recordings import load
+
+    return load(path)

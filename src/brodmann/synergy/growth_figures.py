@@ -1,0 +1,226 @@
+"""The growth chapter: from the study's Dataset to figures (plotly JSON). It draws what is there and computes nothing.
+
+All figures over training share one axis, log2(step), with step 0 one octave before the first other step. Ranks are
+warm, null models grey, rivals dotted; a line's name stands at its end.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from brodmann import look
+from brodmann.page import Chapter, Panel
+from brodmann.plotting import band, has, heading, hline, label, layout, line, text_number
+from brodmann.synergy.growth import CONTRASTS, Contrast
+from brodmann.synergy.growth_axis import onset_marks, ticks, told_onset
+from brodmann.synergy.growth_claims import NAMES
+from brodmann.synergy.growth_film import carpet, film
+from brodmann.synergy.onset import step_position
+
+NULLS = {"circular_shift": "circular shift", "prompt_mismatch": "prompt mismatch"}
+_DASHES = {"circular_shift": None, "prompt_mismatch": "dash"}
+
+
+def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
+    """Draw the growth study.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        What `growth_study.study` returned, or the same read from a store.
+    recording : xarray.Dataset
+        Recording of the last checkpoint; says whether its text was generated.
+    """
+    drawn = (course(dataset), film(dataset), carpet(dataset), forms(dataset))
+    return Chapter(
+        name="growth",
+        title="Growth",
+        question="When in training does the inverted U appear, and what appears with it?",
+        summary=_summary(dataset, recording),
+        panels=tuple(panel for panel in drawn if panel is not None),
+        citations=("urbina2026", "olsson2022", "lan1983", "yao1988", "bonett2000", "efron1987", "holm1979"),
+        readings=_readings(dataset, recording),
+    )
+
+
+def _settings(dataset: xr.Dataset) -> dict[str, Any]:
+    return dict(json.loads(str(dataset.attrs.get("settings", "{}"))))
+
+
+def _form(dataset: xr.Dataset) -> Contrast:
+    chosen = _settings(dataset).get("growth_contrast")
+    return next((form for form in CONTRASTS if form == chosen), "thirds")
+
+
+def _summary(dataset: xr.Dataset, recording: xr.Dataset) -> str:
+    steps = dataset["step"].values
+    generated = str(recording.attrs.get("mode", "generate")) == "generate"
+    text = "the text that the last checkpoint wrote" if generated else "the same given text"
+    emerged = str(dataset.attrs.get("emerged", ""))
+    rule = f"first holds twice in a row at step {emerged}" if emerged else "never holds twice in a row"
+    return (
+        f"{steps.size} checkpoints, from step {steps[0]:g} to step {steps[-1]:g}, each read {text} "
+        f"({int(dataset.attrs.get('prompts', 0))} prompts). The rule of emergence (ranks above random weights, synergy "
+        f"above memory, a reliable ranking, with alpha spent over the checkpoints) {rule}."
+    )
+
+
+def _readings(dataset: xr.Dataset, recording: xr.Dataset) -> tuple[str, ...]:
+    chosen = _settings(dataset)
+    how = str(chosen.get("growth_spending", "")).replace("_", " ")
+    read = [
+        f"Contrast: {NAMES[_form(dataset)]}, of the mean-rank scale from 0 to 1. The paper shows profiles only.",
+        f"Surrogates: {chosen.get('growth_surrogates')} a prompt, kind and checkpoint; averages recombine them.",
+        "Onset: constant, steady trend over log2(step), one jump and two jumps compared by BIC.",
+        f"Alpha is spent ({how}) by increments, without the joint distribution of the checkpoints.",
+    ]
+    if str(recording.attrs.get("mode", "generate")) == "generate":
+        loops = "What early checkpoints write by themselves falls into loops, and a loop is memory."
+        read.insert(0, f"Text: greedy text of the last checkpoint, followed by all. {loops}")
+    return tuple(read)
+
+
+def course(dataset: xr.Dataset) -> Panel | None:
+    """The contrast, its excess over memory, loss and induction over one axis of training."""
+    if not has(dataset, "contrast"):
+        return None
+    form, steps = _form(dataset), dataset["step"].values
+    x = step_position(steps)
+    rows = [_ranks(dataset, form, x), _excess(dataset, x)]
+    rows += [_behaviour(dataset, name, words, x) for name, words in
+             (("loss", "Loss on the prompts' own text"), ("induction", "Induction: what a second copy costs less"))
+             if has(dataset, name)]  # fmt: skip
+    traces, notes, shapes = [], [], []
+    units = []
+    for number, (drawn, said, unit) in enumerate(rows):
+        axis = str(number + 1) if number else ""
+        traces += [{**trace, "xaxis": f"x{axis}", "yaxis": f"y{axis}"} for trace in drawn]
+        notes += [_moved(each, axis) for each in said]
+        shapes += onset_marks(dataset, steps, axis)
+        units.append(unit)
+    shapes += [hline(0.0), hline(0.0, "2")]
+    figure = layout({"range": [float(x[0]) - 0.4, float(x[-1]) + 0.4], **ticks(steps)}, {}, columns=len(rows),
+                    annotations=notes, shapes=shapes, height=235 * len(rows))  # fmt: skip
+    figure["grid"] = {"rows": len(rows), "columns": 1, "pattern": "independent"}
+    for number, unit in enumerate(units):
+        figure[f"yaxis{number + 1 if number else ''}"]["title"] = {"text": unit}
+    figure[f"xaxis{len(rows) if len(rows) > 1 else ''}"]["title"] = {"text": "training step (log scale)"}
+    main = dataset["contrast"].sel(function=dataset["function"].values[0], form=form).values
+    title = (
+        f"The contrast goes from {text_number(float(main[0]))} to {text_number(float(main[-1]))}; {_onset(dataset)}."
+    )
+    return Panel(
+        "growth-course", title, {"data": traces, "layout": figure},
+        how_to_read="Top: how much higher the middle layers rank than the ends; warm bands are 95 % intervals over "
+        "prompts, the grey band spans fresh random weights on the same text, the dotted line is the same contrast of "
+        "autocorrelation, the rival. Second: synergy left above uncoupled series of the same memory, in nats; grey is "
+        "what such series show among themselves, dots mark checkpoints at which the rule of emergence holds. Below: "
+        "the loss on the prompts' own text, and what the second copy of random tokens costs less than the first.",
+        description=f"Line charts over training steps. {title}",
+        detail="Dashed upright line: onset; shaded: where resampled prompts put it. Prompts are resampled in all "
+        "checkpoints at once. One training run: nothing here says what another run would do.",
+    )  # fmt: skip
+
+
+def _moved(item: dict[str, Any], axis: str) -> dict[str, Any]:
+    """An annotation on other axes."""
+    return {
+        **item,
+        **{f"{letter}ref": str(item[f"{letter}ref"]).replace(letter, f"{letter}{axis}", 1) for letter in "xy"},
+    }
+
+
+Row = tuple[list[dict[str, Any]], list[dict[str, Any]], str]
+
+
+def _ranks(dataset: xr.Dataset, form: Contrast, x: np.ndarray) -> Row:
+    traces, notes = [], [heading("Contrast of ranks", "")]
+    random = dataset["random_contrast"].sel(form=form).values if dataset.sizes.get("seed") else np.empty(0)
+    if random.size:
+        ends = np.array([x[0] - 0.4, x[-1] + 0.4])
+        level = np.full(2, float(random.mean()))
+        traces += [band(ends, np.full(2, random.min()), np.full(2, random.max()), look.NULL_BAND)]
+        traces += [line(ends, level, "random weights", look.NULL, width=1.0)]
+        notes += [label("random weights", ends, level, look.INK_2)]
+    functions = [str(name) for name in dataset["function"].values]
+    low, high = (dataset[f"contrast_{end}"].sel(function=functions[0], form=form).values for end in ("low", "high"))
+    traces += [band(x, low, high, look.SYNERGY_BAND, opacity=0.75)]
+    memory = dataset["memory_contrast"].sel(form=form).values
+    traces += [line(x, memory, "autocorrelation, the rival", look.INK, width=1.2, dash="dot")]
+    notes += [label("autocorrelation, the rival", x, memory, look.INK)]
+    for function in reversed(functions):
+        main = function == functions[0]
+        values = dataset["contrast"].sel(function=function, form=form).values
+        name = f"synergy-redundancy rank, {function.upper()}"
+        traces += [line(x, values, name, look.SYNERGY, width=2.4 if main else 1.3, dash=None if main else "dash")]
+        notes += [label(name, x, values, look.SYNERGY)]
+    return traces, notes, "of the rank scale"
+
+
+def _excess(dataset: xr.Dataset, x: np.ndarray) -> Row:
+    traces, notes = [], [heading("Contrast of synergy above memory", "")]
+    known = [null for null in NULLS if null in dataset["null"].values]
+    low, high = (dataset[f"excess_null_{end}"].sel(null=known).values for end in ("low", "high"))
+    traces += [band(x, low.min(axis=0), high.max(axis=0), look.NULL_BAND)]
+    for null in known:
+        below, above = (dataset[f"excess_contrast_{end}"].sel(null=null).values for end in ("low", "high"))
+        traces += [band(x, below, above, look.SYNERGY_BAND, opacity=0.55)]
+    for null in known:
+        values, name = dataset["excess_contrast"].sel(null=null).values, f"over {NULLS[null]}"
+        traces += [line(x, values, name, look.SYNERGY, width=1.8, dash=_DASHES[null])]
+        notes += [label(name, x, values, look.SYNERGY)]
+    held = dataset["passed"].values.astype(bool)
+    if held.any():
+        values = dataset["excess_contrast"].sel(null=known[0]).values
+        traces += [{"type": "scatter", "mode": "markers", "x": x[held].tolist(), "y": values[held].tolist(),
+                    "name": "the rule holds", "marker": {"size": 8, "color": look.SYNERGY}}]  # fmt: skip
+    return traces, notes, "nats"
+
+
+def _behaviour(dataset: xr.Dataset, name: str, words: str, x: np.ndarray) -> Row:
+    values = dataset[name].values
+    low, high = (dataset[f"{name}_{end}"].values for end in ("low", "high"))
+    traces = [band(x, low, high, look.RULE, opacity=0.6), line(x, values, name, look.INK, width=1.8)]
+    return traces, [heading(words, ""), label(name, x, values, look.INK)], "nats per token"
+
+
+def _onset(dataset: xr.Dataset) -> str:
+    told = told_onset(dataset)
+    if not told:
+        return "there is no identifiable onset"
+    between = f"its onset lies between steps {told['after']:g} and {told['by']:g}"
+    return f"{between}, interval {told['low']:g} to {told['high']:g}" if "low" in told else between
+
+
+def forms(dataset: xr.Dataset) -> Panel | None:
+    """All three contrasts beside each other."""
+    if not has(dataset, "contrast"):
+        return None
+    x, steps = step_position(dataset["step"].values), dataset["step"].values
+    function = str(dataset["function"].values[0])
+    traces, notes, ends = [], [], []
+    for number, (form, words) in enumerate(NAMES.items()):
+        axis = str(number + 1) if number else ""
+        if dataset.sizes.get("seed"):
+            random = dataset["random_contrast"].sel(form=form).values
+            wide = np.array([x[0], x[-1]])
+            traces += [band(wide, np.full(2, random.min()), np.full(2, random.max()), look.NULL_BAND, axis=axis)]
+        low, high = (dataset[f"contrast_{end}"].sel(function=function, form=form).values for end in ("low", "high"))
+        values = dataset["contrast"].sel(function=function, form=form).values
+        traces += [band(x, low, high, look.SYNERGY_BAND, axis=axis, opacity=0.75)]
+        traces += [line(x, values, words, look.SYNERGY, width=2.0, axis=axis)]
+        notes += [heading(words[0].upper() + words[1:], axis)]
+        ends.append(text_number(float(values[-1])))
+    shown = ticks(steps)
+    thinned = {key: values[:: max(1, len(values) // 5)] for key, values in shown.items()}
+    figure = layout({"title": "training step", **thinned}, {"title": "of the rank scale"}, columns=3, annotations=notes,
+                    shapes=[hline(0.0, axis) for axis in ("", "2", "3")], height=330)  # fmt: skip
+    title = f"At the last checkpoint the three contrasts are {ends[0]}, {ends[1]} and {ends[2]}."
+    return Panel(
+        "growth-forms", title, {"data": traces, "layout": figure},
+        how_to_read="Three ways to say inverted U in one number. Findings are about one of them, chosen before; a "
+        "claim that holds for one only is weak. Grey spans fresh random weights.",
+        description=f"Three line charts over training steps. {title}",
+    )  # fmt: skip
