@@ -34,9 +34,9 @@ bench: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python docs/build.py
 
-# About an hour of one core for the series and half an hour for the mixture of experts; stopped, it goes on where it was.
+# About 50 minutes of one core for the series and 11 for the mixture of experts; stopped, it goes on where it was.
 series: $(INSTALLED)
-	@echo 'training the package'"'"'s own models: about 90 minutes on one core, 37 MB of downloads ...'
+	@echo 'training the package'"'"'s own models: about an hour on one core, 37 MB of downloads ...'
 	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.series nano
 	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.series nano-moe
 

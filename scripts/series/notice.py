@@ -68,7 +68,13 @@ def write_notice(folder: Path) -> None:
             f"| {domain} | {source} | {licence} | {log['train_tokens'][domain]:,} | {measured['nats'][domain]:.2f}"
             f" | {measured['bits_per_byte'][domain]:.2f} |"
         )
-    lines += ["", "## Loss", "", "| step | tokens | training | held out (mean of domains) |", "|---:|---:|---:|---:|"]
+    lines += [
+        "",
+        "## Loss",
+        "",
+        "| step | tokens | training (mean since the row above) | held out (mean of domains) |",
+        "|---:|---:|---:|---:|",
+    ]
     for each in entries:
         training = "" if each["train_loss"] is None else f"{each['train_loss']:.3f}"
         lines.append(f"| {each['step']} | {each['tokens']:,} | {training} | {each['validation_loss']:.3f} |")
@@ -95,9 +101,12 @@ def _experts(used: list[list[float]]) -> list[str]:
     return [
         "## Experts",
         "",
-        "The library's balancing loss pools the layers, and this model took the freedom: experts are evenly used over all"
-        f" layers together, but {rare} of {len(shares)} serve less than 2 % of the held-out tokens and"
-        f" {sum(share > 0.7 for share in shares)} more than 70 %. Share of tokens by layer (row) and expert (column):",
+        (
+            "The library's balancing loss pools the layers: experts are evenly used over all layers together, but"
+            f" {rare} of {len(shares)} serve less than 2 % of the held-out tokens and"
+            f" {sum(share > 0.7 for share in shares)} more than 70 %. Share of tokens by layer (row) and"
+            " expert (column):"
+        ),
         "",
         f"| layer | {' | '.join(str(expert) for expert in range(len(used[0])))} |",
         f"|---:|{'---:|' * len(used[0])}",
