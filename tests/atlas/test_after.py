@@ -15,6 +15,7 @@ from brodmann.errors import Incomplete, SettingsError
 MODULE = '''
 """Two studies of another package: one finds the loudest unit, the next one silences it, prompt by prompt."""
 
+import numpy as np
 import xarray as xr
 
 from brodmann.atlas.registry import Needs, Study

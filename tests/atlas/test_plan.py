@@ -112,7 +112,7 @@ def test_optional_studies_come_when_asked_for_with_what_they_come_after() -> Non
 def test_a_study_after_another_waits_for_it_and_shares_its_fate() -> None:
     def study_task(settings: MapSettings, name: str) -> Task:
         made = build(BASIS, settings, choose(["lesions"]))
-        return next(task for task in made.tasks if task.name == name)
+        return next(task for task in made.tasks if task.kind == "study" and task.name == name)
 
     usual, other = MapSettings(), MapSettings(synergy=SynergySettings(surrogates=7))
     synergy, lesions = (study_task(usual, name) for name in ("synergy", "lesions"))

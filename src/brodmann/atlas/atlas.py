@@ -14,8 +14,8 @@ import xarray as xr
 from brodmann.atlas.engines import Engine, LocalEngine, Tell
 from brodmann.atlas.job import Job
 from brodmann.atlas.plan import check_lengths, check_ranges, choose
-from brodmann.atlas.store import Folder
-from brodmann.errors import SettingsError, StoreError
+from brodmann.atlas.store import Folder, open_result
+from brodmann.errors import SettingsError
 from brodmann.settings import MapSettings, digest, of_units
 from brodmann.stats import Finding
 
@@ -35,7 +35,8 @@ class Results(Mapping[str, xr.Dataset]):
     def __getitem__(self, name: str) -> xr.Dataset:
         if name not in self._paths:
             raise KeyError(name)
-        return _open(self._root / self._paths[name])
+        found: xr.Dataset = open_result(self._root / self._paths[name])
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
@@ -175,13 +176,6 @@ def _address(subject: Any) -> str:
     from brodmann.recordings.plan import fingerprint
 
     return digest([fingerprint(subject), [dataclasses.astuple(site) for site in subject.anatomy.sites]])
-
-
-def _open(path: Path) -> xr.Dataset:
-    if not path.exists():
-        raise StoreError(f"{path} is not there; run `brodmann map` again to compute what is missing")
-    dataset: xr.Dataset = xr.open_zarr(path, consolidated=False)
-    return dataset
 
 
 def open_atlas(path: str | Path) -> Atlas:

@@ -27,8 +27,8 @@ from brodmann.atlas import bibliography, cards, draw, plate
 from brodmann.atlas.marks import number
 from brodmann.atlas.overview import found, grid, plate_units, unit_table
 from brodmann.atlas.registry import resolve, studies
-from brodmann.atlas.store import Folder, write_text
-from brodmann.errors import BrodmannError, ReportError, StoreError
+from brodmann.atlas.store import Folder, open_result, write_text
+from brodmann.errors import BrodmannError, ReportError
 from brodmann.page import Chapter
 from brodmann.stats import Finding
 
@@ -89,8 +89,8 @@ def render(atlas_dir: Path) -> Path:
 def read(folder: Folder) -> PageData:
     """Gather what the page needs from an atlas directory, and nothing from elsewhere."""
     manifest = folder.read_manifest()
-    recording = _open(folder.root / str(manifest["recording"]))
-    results = {name: _open(folder.root / str(path)) for name, path in manifest.get("results", {}).items()}
+    recording = open_result(folder.root / str(manifest["recording"]))
+    results = {name: open_result(folder.root / str(path)) for name, path in manifest.get("results", {}).items()}
     chapters = tuple(_told(name, dataset, recording) for name, dataset in results.items() if name in studies())
     findings = tuple(Finding.from_dict(values) for dataset in results.values() for values in _claims(dataset))
     settings = folder.root / "settings.yaml"
@@ -134,13 +134,6 @@ def _blaming(what: str) -> Iterator[None]:
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         raise ReportError(f"{what} cannot be drawn ({said}); the results are kept") from error
-
-
-def _open(path: Path) -> xr.Dataset:
-    if not path.exists():
-        raise StoreError(f"{path} is not there; run `brodmann map` again to compute what is missing")
-    dataset: xr.Dataset = xr.open_zarr(path, consolidated=False)
-    return dataset
 
 
 def build_page(data: PageData) -> Page:

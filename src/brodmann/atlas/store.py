@@ -108,6 +108,30 @@ def recording_key(path: Path) -> str:
         raise StoreError(f"{path} is not a recording") from None
 
 
+def open_result(path: Path) -> Any:
+    """Open the Dataset of a study; numbers are read when they are asked for.
+
+    Raises
+    ------
+    StoreError
+        If it is not there.
+    """
+    import numpy as np
+    import xarray as xr
+
+    if not path.exists():
+        raise StoreError(f"{path} is not there; run `brodmann map` again to compute what is missing")
+    found = xr.open_zarr(path, consolidated=False, chunks=None)
+    # Texts come back in a type of their own that joins with no missing value: they take numpy's fixed width again.
+    texts = {
+        name: (each.dims, np.array([str(text) for text in each.values.flat], np.str_).reshape(each.shape))
+        for name, each in found.variables.items()
+        if each.dtype.kind == "T"
+    }
+    coords = {name: text for name, text in texts.items() if name in found.coords}
+    return found.assign({name: text for name, text in texts.items() if name not in coords}).assign_coords(coords)
+
+
 @dataclass(frozen=True)
 class Folder:
     """An atlas directory, seen as a store."""

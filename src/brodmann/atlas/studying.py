@@ -10,7 +10,7 @@ from typing import Any
 
 from brodmann.atlas.plan import Task
 from brodmann.atlas.registry import Study, resolve, studies
-from brodmann.atlas.store import Folder, write_text
+from brodmann.atlas.store import Folder, open_result, write_text
 from brodmann.atlas.watch import Part, Parts, Stopwatch, split
 from brodmann.errors import SettingsError
 from brodmann.settings import MapSettings, to_yaml
@@ -55,9 +55,7 @@ def _run(folder: Folder, task: Task, settings: MapSettings, target: str, read: R
 
 def read_result(path: Path) -> Any:
     """Dataset of a study, in memory."""
-    import xarray as xr
-
-    return xr.open_zarr(path, consolidated=False, chunks=None).load()
+    return open_result(path).load()
 
 
 def _call(function: Callable[..., Any], recording: Any, arguments: dict[str, Any]) -> Any:

@@ -242,9 +242,9 @@ class Workshop:
         )
 
     def _study(self, task: Task, tell: Part) -> dict[str, Any]:
-        return run_study(self._folder, task, self._settings, lambda: self._given(task), tell)
+        return run_study(self._folder, task, self._settings, lambda: self._arguments(task), tell)
 
-    def _given(self, task: Task) -> dict[str, Any]:
+    def _arguments(self, task: Task) -> dict[str, Any]:
         """What a study may be given; it gets those that its signature names."""
         assert self._plan is not None
         study = studies()[task.name]

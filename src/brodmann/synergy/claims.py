@@ -15,6 +15,7 @@ from brodmann.synergy.claims_memory import beyond_memory
 from brodmann.synergy.claims_networks import efficiency, modularity
 from brodmann.synergy.evidence import MARGIN, RECOMBINED, RELIABLE, SOURCE, Evidence, rank_contrast, trusted
 from brodmann.synergy.pairs import over_prompts, pair_atoms
+from brodmann.synergy.sparse import contributions
 
 _CCS_PAIRS = 1_000_000
 
@@ -113,6 +114,6 @@ def _contrast_by_ccs(evidence: Evidence) -> float | None:
         ),
         chosen,
     )
-    synergy, redundancy = np.nanmean(np.stack(list(found)), axis=0)
+    synergy, redundancy = contributions(np.moveaxis(np.stack(list(found)), 1, 0)).mean(axis=1)
     profile = core.rank_profile(synergy, redundancy, measured.layer, evidence.settings.rank)
     return float(core.mid_minus_higher_end(profile))

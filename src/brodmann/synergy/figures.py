@@ -28,8 +28,8 @@ from brodmann.plotting import (
     text_number,
     vline,
 )  # fmt: skip
+from brodmann.synergy import figures_experts, figures_text
 from brodmann.synergy import figures_network as network
-from brodmann.synergy import figures_text
 
 NULLS = {"circular_shift": "circular shift", "prompt_mismatch": "prompt mismatch"}
 _DASHES = {"circular_shift": "dot", "prompt_mismatch": None}
@@ -50,9 +50,12 @@ def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
     """
     provenance = json.loads(str(dataset.attrs.get("provenance", "{}")))
     suffix = " (randomly initialised)." if provenance.get("randomly_initialised") else "."
-    # The study may leave units out (its first layer), so their layers are looked up by name.
-    layer = np.asarray(recording["layer"].sel(unit=dataset["unit"].values).values)
+    # The study may leave units out (its first layer, silent experts), so their layers are looked up by name.
+    ranked: Any = dataset["unit"].values if "unit" in dataset.coords else []
+    layer = np.asarray(recording["layer"].sel(unit=ranked).values)
     drawn = (
+        figures_experts.expert_map(dataset),
+        figures_experts.use(dataset),
         profile(dataset),
         nats(dataset),
         random(dataset),

@@ -18,12 +18,17 @@ def summary(dataset: xr.Dataset, recording: xr.Dataset) -> str:
     """What was measured, on what, and how reliable the ranking is."""
     chosen = settings(dataset)
     kind = str(first(recording["kind"].values, "unit"))
+    if "unit" not in dataset.sizes:
+        return str(dataset.attrs.get("note", ""))
     method = (
         f"Persistent synergy and redundancy of every pair of {dataset.sizes['unit']:,} {kind}s over "
         f"{recording.sizes['prompt']} prompts, by integrated information decomposition "
         f"({chosen.get('estimator', 'gaussian')}, {str(chosen.get('redundancy', 'mmi')).upper()}, "
         f"lag {chosen.get('tau', 1)})."
     )
+    left_out = int(dataset.attrs.get("left_out", 0))
+    if left_out:
+        method += f" {left_out:,} more were active too rarely to be ranked."
     reliability = float(dataset.attrs.get("reliability", float("nan")))
     if not np.isfinite(reliability):
         return method
@@ -64,6 +69,11 @@ def readings(dataset: xr.Dataset, recording: xr.Dataset) -> tuple[str, ...]:
     if str(recording.attrs.get("mode")) == "generate" and not recorded.get("stop_at_eos", False):
         read.append(
             "Generation: greedy, with the end-of-sequence token suppressed, so that all series are equally long."
+        )
+    if "selected" in recording:
+        read.append(
+            "Experts: the norm of an expert's gated output, 0 where the router did not choose it (the paper does not "
+            "say); shared experts are one unit."
         )
     if "efficiency" in dataset:
         read.append(

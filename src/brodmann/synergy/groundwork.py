@@ -17,6 +17,7 @@ from brodmann.stats import Bootstrap, bootstrap_interval, resampling_weights, sp
 from brodmann.synergy import core, graphs
 from brodmann.synergy.claims import findings
 from brodmann.synergy.evidence import Evidence, rank_correlation
+from brodmann.synergy.heard import enough, heard_of, nothing_ranked, with_heard
 from brodmann.synergy.lattice import ATOMS
 from brodmann.synergy.measure import Measured, measure, select
 from brodmann.synergy.surrogates import KINDS, Surrogates, null_node_means, recombine
@@ -52,6 +53,9 @@ def groundwork(
     """
     settings = settings or SynergySettings()
     say = progress or (lambda _: None)
+    heard = heard_of(recording, settings)
+    if heard is not None and not enough(heard):
+        return nothing_ranked(recording, heard, settings, seed)
     recording = select(recording, settings)
     say("pairs")
     measured = measure(recording, settings)
@@ -91,7 +95,7 @@ def groundwork(
         "seed": seed, "prompts": len(measured.parts), "note": _note(measured, result),
         **_summaries(measured, settings, rng),
     }  # fmt: skip
-    return result
+    return with_heard(result, heard)
 
 
 def _note(measured: Measured, result: xr.Dataset) -> str:

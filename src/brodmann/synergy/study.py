@@ -11,14 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from brodmann.errors import RecordingError
 from brodmann.settings import SynergySettings
 from brodmann.stats import read_findings
 from brodmann.synergy import core
 from brodmann.synergy.claims import corrected
 from brodmann.synergy.claims_random import absent_at_random_init
 from brodmann.synergy.groundwork import Progress, Variables, groundwork
-from brodmann.synergy.measure import measure_nodes, select
+from brodmann.synergy.measure import like, measure_nodes, select
 from brodmann.synergy.surrogates import NodeMeans
 
 
@@ -63,6 +62,8 @@ def study(
           ``atom_profile``, ``zone``; ``random_profile`` (definition, seed, layer), ``random_synergy_profile`` and
           ``random_redundancy_profile`` (seed, layer);
         - networks: what `graphs.measure_networks` gives;
+        - where units can be silent (experts): what `heard.heard_of` gives, over all recorded units; ``unit`` then holds
+          the ranked ones only, and with too few of them there are no other variables;
         - attrs: ``findings`` (JSON), ``settings``, ``reliability``, ``overlap``, ``zone_p``, ``zone_boundaries``.
 
     Raises
@@ -75,9 +76,11 @@ def study(
     say = progress or (lambda _: None)
     if ground is None:
         ground = groundwork(recording, settings=settings, seed=seed, progress=progress)
+    if "rank" not in ground:  # too little was heard of all units
+        return ground.assign_attrs(seconds=time.perf_counter() - start)
     recording = select(recording, settings)
     say("random weights")
-    random = tuple(measure_nodes(_matching(control, recording, settings), settings) for control in controls)
+    random = tuple(measure_nodes(like(control, recording, settings), settings) for control in controls)
     layer = ground["unit_layer"].values
     trained = NodeMeans(ground["prompt_synergy"].values, ground["prompt_redundancy"].values)
     tested = corrected(read_findings(ground), absent_at_random_init(trained, random, layer, settings, seed))
@@ -85,13 +88,6 @@ def study(
     result.attrs["findings"] = json.dumps([finding.to_dict() for finding in tested])
     result.attrs["seconds"] = time.perf_counter() - start
     return result
-
-
-def _matching(control: xr.Dataset, recording: xr.Dataset, settings: SynergySettings) -> xr.Dataset:
-    control = select(control, settings)
-    if control["unit"].values.tolist() != recording["unit"].values.tolist():
-        raise RecordingError("a control records other units than the recording: it must be the same architecture")
-    return control
 
 
 def _random_variables(layer: np.ndarray, random: Sequence[NodeMeans]) -> Variables:
