@@ -148,7 +148,7 @@ PACKAGED: dict[str, PackagedModel] = {
             OWN,
             "config.json",
             "Apache-2.0",
-            3.3,
+            3.4,
             "our own mixture of experts (OLMoE), 6 layers of 8 heads and 8 experts",
         ),
     )
