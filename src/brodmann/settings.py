@@ -48,7 +48,7 @@ class LoadSettings:
     """How a model is opened."""
 
     revision: str | None = None
-    """Revision of a hub model: a branch, a tag or a commit."""
+    """Revision of a hub model (a branch, a tag or a commit), or training step of a packaged one (step512)."""
     device: str = "cpu"
     """Where it runs: cpu, cuda, cuda:1, mps, or auto (spread over all GPUs)."""
     dtype: DType = "float32"

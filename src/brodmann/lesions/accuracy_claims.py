@@ -1,0 +1,122 @@
+"""Does lesioning the core cost more answers than lesioning other units of its layers? One finding per task.
+
+Source of the claim: Urbina-Rodriguez et al. 2026 (arXiv 2601.06851, figure 4b), who compare with random units and do
+not match layers. Two things vary: the questions, over which the interval and the sign flips run, and the sets of units.
+That all questions agree on one set proves nothing about another, so the core's accuracy must also lie below what the
+next set of the same layers would reach (Student's t over the drawn sets). Where the intact model, or the model under
+layer-matched lesions, is not above guessing, nothing can be lost: the task is then untestable.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+from scipy import stats as distributions
+
+from brodmann.lesions.areas import crossed_interval
+from brodmann.stats import Finding, conclude, correct, p_value, prediction_p_value, sign_flip_test
+
+SOURCE = "Urbina-Rodriguez et al. 2026, arXiv 2601.06851"
+MARGIN = 0.02
+"""Smallest difference of accuracies that counts: two answers in a hundred."""
+SETS = ("core", "redundant", "same layers", "random")
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """Marks of one task under all conditions."""
+
+    task: str
+    chance: float
+    intact: Bool[np.ndarray, " question"]
+    under: dict[str, Bool[np.ndarray, "draw question"]]
+    """By name of the set: which questions were answered right under each of its draws."""
+    words: str
+    """How answers were given: chosen or written."""
+
+    def accuracy(self, name: str) -> float:
+        """Mean over draws and questions."""
+        return float((self.intact if name == "intact" else self.under[name]).mean())
+
+    @property
+    def floor(self) -> str:
+        """Why nothing can be concluded; empty where something can."""
+        right, asked = int(self.intact.sum()), self.intact.size
+        test = distributions.binomtest(right, asked, min(self.chance, 1.0), alternative="greater")
+        if test.pvalue >= 0.05:
+            return (
+                f"the intact model answers {right} of {asked} right, which is not above guessing ({self.chance:.0%}):"
+                " the task tests nothing"
+            )
+        matched = self.under["same layers"]
+        likely = distributions.binomtest(round(float(matched.mean()) * asked), asked, min(self.chance, 1.0),
+                                         alternative="greater")  # fmt: skip
+        if likely.pvalue >= 0.05:
+            return (
+                f"under lesions of the same layers {matched.mean():.0%} are right, which is not above guessing"
+                f" ({self.chance:.0%}): nothing is left that the core could cost"
+            )
+        return ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much accuracy under one set lies below that under another."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def findings(marked: Sequence[Marked], *, kind: str, share: float, bootstraps: int, seed: int) -> tuple[Finding, ...]:
+    """One finding per task, p values corrected for their number."""
+    return correct([_finding(each, kind, share, bootstraps, seed) for each in marked])
+
+
+def below(one: np.ndarray, other: np.ndarray, *, draws: int, rng: np.random.Generator) -> Difference:
+    """Accuracy under the second set minus that under the first, over questions and draws.
+
+    Parameters
+    ----------
+    one, other
+        Marks (draw, question) of the same questions.
+    """
+
+    def statistic(of_one: np.ndarray, of_other: np.ndarray, of_questions: np.ndarray) -> np.ndarray:
+        first = np.einsum("kd,dq,kq->k", of_one, one.astype(float), of_questions, optimize=True)
+        second = np.einsum("kd,dq,kq->k", of_other, other.astype(float), of_questions, optimize=True)
+        return np.asarray(second - first)
+
+    found = crossed_interval(statistic, (one.shape[0], other.shape[0], one.shape[1]), rng=rng, draws=draws)
+    low, high = found.interval
+    return Difference(float(found.estimate), low, high)
+
+
+def _finding(marked: Marked, kind: str, share: float, bootstraps: int, seed: int) -> Finding:
+    rng = np.random.default_rng([seed, *marked.task.encode()])
+    core, matched = marked.under["core"], marked.under["same layers"]
+    found = below(core, matched, draws=bootstraps, rng=rng)
+    flips = sign_flip_test(matched.mean(axis=0) - core.mean(axis=0), rng=rng, alternative="greater")
+    per_set = matched.mean(axis=1)
+    accuracy = float(core.mean())
+    next_set = prediction_p_value(accuracy, per_set, alternative="less")
+    if math.isnan(next_set):  # all sets cost the same
+        next_set = p_value(accuracy, per_set, "less")
+    floor = marked.floor
+    interval = (-math.inf, math.inf) if floor else (found.low, found.high)
+    done = "Removing" if kind == "zero" else "Noise on"
+    shares = ", ".join(f"{name} {marked.accuracy(name):.0%}" for name in ("intact", *SETS))
+    said = f"accuracy, {marked.words}: {shares}; guessing {marked.chance:.0%}"
+    drawn = f"{share:.0%} of the units, {len(per_set)} random sets of the same layers"
+    return conclude(
+        f"core_accuracy_{marked.task.replace(' ', '_')}",
+        f"{done} the core costs more right answers to '{marked.task}' than {done.lower()} as many random units of the"
+        " same layers",
+        estimate=found.estimate, interval=interval,
+        nulls={"the next random set of the same layers": per_set.mean() - per_set},
+        p_values={"the next random set of the same layers": next_set, "signs of questions flipped": flips.p},
+        margin=MARGIN, units="of accuracy (same layers minus core)", n=int(marked.intact.size),
+        unit_of_inference="question", source=SOURCE, seed=seed, caveats=[*([floor] if floor else []), said, drawn],
+    )  # fmt: skip
