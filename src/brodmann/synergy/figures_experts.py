@@ -12,7 +12,7 @@ from brodmann import look
 from brodmann.page import Panel
 from brodmann.plotting import has, layout, text_number
 
-_LEAST, _MOST = 4.0, 16.0  # diameters in pixels
+_LEAST, _MOST, _RING = 4.0, 16.0, 6.0  # diameters in pixels
 
 
 def expert_map(dataset: xr.Dataset) -> Panel | None:
@@ -25,7 +25,7 @@ def expert_map(dataset: xr.Dataset) -> Panel | None:
     rows = int(index.max()) + 1
     row_height = float(np.clip(900.0 / rows, 7.0, 22.0))
     largest = min(_MOST, 0.9 * row_height, 800.0 / len(np.unique(layers)))
-    size = np.maximum(_LEAST, largest * np.sqrt(share / max(float(share.max()), 1e-12)))
+    size = np.maximum(np.where(ranked, _LEAST, _RING), largest * np.sqrt(share / max(float(share.max()), 1e-12)))
     marker = {
         "color": [look.rank_colour(float(r)) if known else look.NULL for r, known in zip(rank, ranked, strict=True)],
         "size": np.round(size, 1).tolist(),
