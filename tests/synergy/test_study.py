@@ -37,6 +37,8 @@ def test_an_inverted_u_of_memory_is_explained_by_autocorrelation(rng):
     verdicts = _verdicts(result)
     assert verdicts["inverted_u"] == "supported"
     assert verdicts["more_than_memory"] == "contradicted"
+    assert _finding(result, "more_than_memory").caveats[0].startswith("explained by autocorrelation")
+    assert result.attrs["note"].startswith("The inverted U of synergy is explained by autocorrelation")
     # the profile is the artefact, unit by unit
     assert np.corrcoef(result.node_synergy, result.artefact)[0, 1] > 0.98
     assert np.abs(result.excess_profile).max() < 0.05 * result.synergy_profile.max()
@@ -49,6 +51,7 @@ def test_planted_synergy_is_found_beyond_memory(rng, redundancy):
     verdicts = _verdicts(result)
     assert verdicts["inverted_u"] == "supported"
     assert verdicts["more_than_memory"] == "supported"
+    assert "explained by" not in result.attrs["note"] + result.attrs["findings"]
     assert result.zone.values.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     middle = (result.unit_layer >= 4) & (result.unit_layer <= 7)
     assert result.excess_z.values[:, middle].min() > 4

@@ -128,6 +128,11 @@ def _cells(figure: dict[str, Any], width: float, narrow: bool) -> tuple[list[Cel
         suffixes = [str(i + 1) if i else "" for i in range(row * columns, min(count, (row + 1) * columns))]
         lefts = [_tick_room(layout.get(f"yaxis{suffix}", {}), narrow) for suffix in suffixes]
         rights = [14.0 if narrow else _label_room(layout, suffix) for suffix in suffixes]
+        if columns == 1 and rows > 1 and not narrow:
+            # rows over one axis are read from top to bottom: their axes must stand over each other
+            every = [str(i + 1) if i else "" for i in range(count)]
+            lefts = [max(_tick_room(layout.get(f"yaxis{each}", {}), narrow) for each in every)]
+            rights = [max(_label_room(layout, each) for each in every)]
         inner_width = (width - sum(lefts) - sum(rights)) / len(suffixes)
         named = any(title(layout.get(f"yaxis{suffix}", {})) for suffix in suffixes)
         top = (30.0 if named else 14.0) + (22.0 if any(_has(layout, "heading", suffix) for suffix in suffixes) else 0.0)

@@ -24,7 +24,7 @@ from brodmann.atlas.job import Job
 from brodmann.atlas.plan import choose, study_seed
 from brodmann.atlas.registry import resolve, studies
 from brodmann.atlas.store import TABLES, Folder, disk_error, store_error, write_text
-from brodmann.atlas.studying import save_result as save
+from brodmann.atlas.studying import read_result, save_result
 from brodmann.atlas.watch import Parts, Stopwatch
 from brodmann.errors import BrodmannError, Incomplete, StoreError
 from brodmann.settings import MapSettings, digest, to_dict, to_yaml
@@ -161,17 +161,17 @@ class Family:
         with watch.stage("import"):
             function = resolve(studies()[self.study].study)
         with watch.stage("read recordings"):
-            stages = [_opened(self._result(member, "stage")) for member in self.members]
+            stages = [read_result(self._result(member, "stage")) for member in self.members]
             last = self.member_folder(self.members[-1])
             controls = [_recording(last.root / path) for path in self._controls()]
         self.folder.note("started", task)
         with watch.stage(self.study):
             dataset = function(
-                stages, settings=self.settings.track, seed=study_seed(self.settings.seed, key), progress=parts,
+                stages, settings=self.settings.track, seed=study_seed(self.settings, key), progress=parts,
                 **self.compare(self, controls),
             )  # fmt: skip
         with watch.stage("store"):
-            save(self.folder, output, dataset)
+            save_result(self.folder, output, dataset)
             write_text(self.folder.root / output.replace(".zarr", ".yaml"), to_yaml(self.settings))
         self._finish(task, watch)
         return 1
@@ -183,7 +183,7 @@ class Family:
         from brodmann.atlas.tables import write_tables
 
         manifest = self._manifest()
-        results = {name: _opened(self.folder.root / path) for name, path in manifest["results"].items()}
+        results = {name: read_result(self.folder.root / path) for name, path in manifest["results"].items()}
         with self.folder.writing("tables") as path:
             path.mkdir()
             write_tables(path, _recording(self.folder.root / manifest["recording"]), results)
@@ -311,12 +311,6 @@ def _part(tell: Tell | None) -> Callable[[float, str], None]:
             tell(Tick(name, 0, 1, share))
 
     return hear
-
-
-def _opened(path: Path) -> Any:
-    import xarray as xr
-
-    return xr.open_zarr(path, consolidated=False, chunks=None).load()
 
 
 def _recording(path: Path) -> Any:

@@ -38,6 +38,7 @@ COMMANDS = {
     "lesions": lesions.lesions_,
     "allocation": lesions.allocation_,
     "track": track.track_,
+    "sizes": track.sizes_,
     "report": looking.report_,
     "models": looking.models_,
     "prompts": looking.prompts_,

@@ -66,6 +66,40 @@ def track_(
     )
 
 
+def sizes_(
+    models: Models,
+    out: Place = None,
+    settings: Given = None,
+    units: OfUnits = None,
+    seed: int = 0,
+    load: LoadSettings = LoadSettings(),  # noqa: B008
+    record: RecordSettings = RecordSettings(),  # noqa: B008
+    synergy: SynergySettings = SynergySettings(),  # noqa: B008
+    track: TrackSettings = TrackSettings(),  # noqa: B008
+) -> None:
+    """Compare models of one family by size; a threshold is named only if it can be identified.
+
+    Parameters
+    ----------
+    models
+        Models with one tokenizer, in order of size; all follow the text of the last.
+    out
+        Folder of the family. By default sizes-MODEL, after the last model.
+    settings
+        Settings to start from, as written beside every result; options given here win.
+    units
+        Kind of units to record: short for the signal that is read from them.
+    seed
+        Seed of everything random.
+    load, record, synergy, track
+        Settings.
+    """
+    from brodmann.atlas.sizes import sizes as run
+
+    chosen = changed(base(settings), units, load=load, record=record, synergy=synergy, track=track, seed=seed)
+    _go(chosen, lambda tell: run(models, out=out, settings=chosen, tell=tell), out)
+
+
 def _go(settings: MapSettings, run: Callable[[Any], Any], out: Path | None) -> None:
     """Run with progress, then say what came out."""
     from brodmann.console import console, correction, duration, findings, progress

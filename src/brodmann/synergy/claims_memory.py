@@ -1,11 +1,16 @@
 """Claim 5, about the rival explanation: the inverted U of synergy is more than each unit's own memory."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from brodmann.stats import Finding, bootstrap_interval, conclude, p_text, p_value
 from brodmann.synergy import core
 from brodmann.synergy.evidence import RECOMBINED, SOURCE, Evidence, mean_contrast, rank_correlation, trusted
 from brodmann.synergy.surrogates import recombine
+
+EXPLAINED = "explained by autocorrelation"
+"""What is said of an inverted U that is there, and that memory alone would give."""
 
 
 def beyond_memory(evidence: Evidence) -> Finding:
@@ -50,10 +55,14 @@ def beyond_memory(evidence: Evidence) -> Finding:
             "so the units are coupled, and what they share lowers their synergy; coupled synergy may hide under it",
         ]
     interval = trusted((min(ends), max(ends)), evidence.prompts)
-    return conclude(
+    finding = conclude(
         "more_than_memory",
         "The inverted U of synergy is more than the units' own memory would give without coupling",
         estimate=min(estimates.values()), interval=interval, nulls=draws, p_values=p_values, margin=abs(raw) / 10,
         units="nats (excess synergy: middle third minus the higher outer third)", n=evidence.prompts,
         unit_of_inference="prompt", source=f"Rival explanation of {SOURCE}", seed=evidence.seed, caveats=caveats,
     )  # fmt: skip
+    if finding.verdict != "contradicted" or there.interval[0] <= 0:
+        return finding
+    why = f"{EXPLAINED}: series with the same memory and no coupling show this inverted U, or a larger one"
+    return replace(finding, caveats=(why, *finding.caveats))

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from brodmann.stats import Finding, bootstrap_interval, conclude, correct, p_value, prediction_p_value
+from brodmann.synergy.claims_memory import EXPLAINED
 from brodmann.synergy.evidence import SOURCE, trusted
 from brodmann.synergy.growth import Contrast, exchanged_growth
 from brodmann.synergy.growth_evidence import GrowthEvidence
@@ -25,7 +26,6 @@ NAMES: dict[Contrast, str] = {
     "quadratic": "height of a parabola above its ends",
 }
 ONE_RUN = "one training run: other prompts are drawn here, not other runs"
-EXPLAINED = "explained by autocorrelation"
 
 
 def findings(evidence: GrowthEvidence) -> tuple[Finding, ...]:

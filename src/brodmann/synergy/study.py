@@ -15,6 +15,7 @@ from brodmann.settings import SynergySettings
 from brodmann.stats import read_findings
 from brodmann.synergy import core
 from brodmann.synergy.claims import corrected
+from brodmann.synergy.claims_memory import EXPLAINED
 from brodmann.synergy.claims_random import absent_at_random_init
 from brodmann.synergy.groundwork import Progress, Variables, groundwork
 from brodmann.synergy.measure import like, measure_nodes, select
@@ -86,6 +87,8 @@ def study(
     tested = corrected(read_findings(ground), absent_at_random_init(trained, random, layer, settings, seed))
     result = ground.assign_coords(seed=np.arange(len(random))).assign(_random_variables(layer, random))
     result.attrs["findings"] = json.dumps([finding.to_dict() for finding in tested])
+    if any(caveat.startswith(EXPLAINED) for finding in tested for caveat in finding.caveats):
+        result.attrs["note"] = f"The inverted U of synergy is {EXPLAINED}. {result.attrs['note']}"
     result.attrs["seconds"] = time.perf_counter() - start
     return result
 

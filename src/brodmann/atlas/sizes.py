@@ -1,0 +1,86 @@
+"""Models of several sizes side by side: one atlas for each, and the search for a threshold over all of them."""
+
+import itertools
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from brodmann.atlas.atlas import Atlas, override
+from brodmann.atlas.engines import Engine, Tell
+from brodmann.atlas.family import Family, Member, slug
+from brodmann.atlas.plan import check_lengths, check_ranges, choose
+from brodmann.atlas.source import find, read_header
+from brodmann.atlas.store import Folder
+from brodmann.errors import SettingsError
+from brodmann.settings import MapSettings, to_dict
+
+
+def sizes(
+    models: Sequence[str],
+    *,
+    out: str | Path | None = None,
+    settings: MapSettings | None = None,
+    page: bool = True,
+    engine: Engine | None = None,
+    tell: Tell | None = None,
+    **overrides: Any,
+) -> Atlas:
+    """Compare models of one family by size; all follow the text that the last, the largest, writes.
+
+    Parameters
+    ----------
+    models
+        At least two models with one tokenizer, in order of size.
+    out
+        Folder of the family; by default ``sizes-`` and the last model's name.
+    settings, page, engine, tell, **overrides
+        As in `brodmann.map`.
+
+    Raises
+    ------
+    BrodmannError
+        As `brodmann.map`; SettingsError also if sizes do not ascend.
+    """
+    wanted = override(settings or MapSettings(), overrides)
+    check_ranges(wanted)
+    check_lengths(wanted, choose(("synergy", "stage")))
+    if len(models) < 2:
+        raise SettingsError(f"{len(models)} model: sizes needs at least two (a threshold at least six)")
+    members = tuple(Member(slug(Path(model).name), model) for model in models)
+    if len({member.name for member in members}) < len(members):
+        raise SettingsError("two models have the same name")
+    known = [read_header(find(model, wanted.load)) for model in models]
+    counts = [header.parameters if header is not None else None for header in known]
+    for (one, few), (other, many) in itertools.pairwise(zip(models, counts, strict=True)):
+        if few is not None and many is not None and few >= many:
+            raise SettingsError(f"{one} is not smaller than {other}; name the models in order of size")
+    place = Path(out) if out is not None else Path("sizes-" + slug(Path(models[-1]).name).lower())
+    settings_file = str(place / "settings.yaml")
+    family = Family(
+        study="sizes", label=f"{len(models)} sizes, {members[0].name} to {members[-1].name}", model=models[-1],
+        members=members, folder=Folder(place), settings=wanted,
+        command=shlex.join(["brodmann", "sizes", *models, "--settings", settings_file, "--out", f"{place}-again"]),
+        compare=_arguments,
+    )  # fmt: skip
+    family.run(page=page, engine=engine, tell=tell)
+    return Atlas(place)
+
+
+def _arguments(family: Family, controls: Sequence[Any]) -> dict[str, Any]:  # noqa: ARG001  random weights: the last's
+    from brodmann.recordings import load
+
+    folders = [family.member_folder(member) for member in family.members]
+    manifests = [folder.read_manifest() for folder in folders]
+    parameters = [int(manifest["provenance"]["parameters"]) for manifest in manifests]
+    for one, other in itertools.pairwise(parameters):
+        if one >= other:
+            raise SettingsError("name the models in order of size: their numbers of parameters must ascend")
+    return {
+        "sizes": parameters,
+        "names": [member.name for member in family.members],
+        "recordings": [
+            load(folder.root / manifest["recording"]) for folder, manifest in zip(folders, manifests, strict=True)
+        ],
+        "synergy": to_dict(family.settings.synergy),
+    }
