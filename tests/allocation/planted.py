@@ -12,6 +12,7 @@ from brodmann.allocation.texts import conditions
 from brodmann.settings import AllocationSettings
 
 LAYERS, HEADS = 6, 8
+FAMILIES = AllocationSettings().hard_tasks
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,8 @@ class Planted:
 
 
 def plant(
-    seed: int, ratio: float, *, texts: int = 32, steps: int = 20, shared: float = 1.2, families: int = 1,
+    seed: int, ratio: float, *, texts: int = 10, neutral: int = 40, steps: int = 24, shared: float = 1.2,
+    families: int = 5,
     settings: AllocationSettings | None = None, unit_seed: int | None = None,
 ) -> Planted:  # fmt: skip
     """Units above their threshold with a probability that is a product of what acts on it.
@@ -30,7 +32,8 @@ def plant(
     texts) and position act on every unit with a slope of its own, and surprisal more strongly on the core: who does not
     hold it equal finds too large a ratio. A unit's latent is correlated along a text, and all units share a part of it.
     Each unit also answers to hard texts in its own way, which leaves the weighted means of the core and of its
-    layer-matched others as planted.
+    layer-matched others as planted. Label -1 calibrates thresholds, 0 is the reference; numbers of texts are the
+    study's defaults.
     """
     rng = np.random.default_rng([seed, 142])
     units = np.random.default_rng([seed if unit_seed is None else unit_seed, 143])
@@ -38,7 +41,7 @@ def plant(
     core = np.zeros(layer.size, bool)
     for each, count in enumerate((1, 2, 4, 4, 2, 1)):
         core[units.choice(np.flatnonzero(layer == each), count, replace=False)] = True
-    label = np.repeat(np.arange(-1, families + 1), texts)  # -1: calibration, 0: reference
+    label = np.repeat(np.arange(-1, families + 1), [neutral, neutral, *(texts for _ in range(families))])
     hard = label > 0
     surprisal = rng.gamma(4.0, 0.5, (label.size, steps + 1)) * np.where(hard, 1.5, 1.0)[:, None]
     surprisal *= rng.gamma(20, 1 / 20, label.size)[:, None]
@@ -57,7 +60,7 @@ def plant(
     activity = np.exp(units.normal(0, 1, layer.size) + 0.4 * loud).astype(np.float32)
     covariates = np.stack([surprisal[:, :-1], surprisal[:, 1:], position], axis=-1)
     chosen = settings or AllocationSettings(ratio_bootstraps=1000, random_sets=199)
-    chosen = replace(chosen, hard_tasks=("addition", "sorting", "brackets")[:families], rungs=1)
+    chosen = replace(chosen, hard_tasks=FAMILIES[:families], rungs=1)
     against = yardstick(activity[label == -1])
     test = label >= 0
     scene = Scene(conditions(chosen)[: families + 1], core, layer, against, chosen, seed)

@@ -41,13 +41,13 @@ def test_a_ratio_of_1_is_rejected_in_at_most_7_of_100_runs():
     assert RUNS - covered(raw, 1.0) > 20
 
 
-def test_small_families_keep_the_coverage():
-    adjusted, _ = intervals(1.42, families=3, texts=10, steps=16)
+def test_one_large_family_has_the_coverage_too():
+    adjusted, _ = intervals(1.42, families=1, texts=40, steps=16)
     assert covered(adjusted, 1.42) >= 90
 
 
 def verdict(seed, ratio) -> Finding:
-    world = plant(seed, ratio, texts=24, steps=16)
+    world = plant(seed, ratio, steps=16)
     tables = {"reading": tabulate(world.scene, world.heard, measures=("density",))}
     return findings(world.scene, Heard(world.heard, tables))[0]
 
@@ -60,7 +60,7 @@ def test_verdicts_follow_the_planted_ratio():
     assert all(each.p == pytest.approx(1.0) for each in less)
     one = more[0]
     assert one.name == "hard_tasks_more_active"
-    assert one.n == 48
+    assert one.n == 90
     assert one.reference == 1.0
     assert len(one.null_samples) == 199
     assert any("1.42" in caveat and "inside" in caveat for caveat in one.caveats)
@@ -68,7 +68,7 @@ def test_verdicts_follow_the_planted_ratio():
 
 
 def test_findings_without_repetition_or_levels_say_that_nothing_was_tested():
-    world = plant(0, 1.0, texts=12, steps=8)
+    world = plant(0, 1.0, neutral=12, steps=8)
     tables = {"reading": tabulate(world.scene, world.heard, measures=("density",))}
     found = findings(world.scene, Heard(world.heard, tables))
     assert [each.verdict for each in found[1:]] == ["inconclusive", "inconclusive"]
