@@ -8,10 +8,9 @@ import pytest
 import xarray as xr
 
 import brodmann as bd
-from brodmann.lesions import orders
+from brodmann.lesions import orders, study
 from brodmann.lesions.divergence import divergences
 from brodmann.lesions.importance import gradient_importance
-from brodmann.lesions.study import study
 from brodmann.models.check import self_test
 from brodmann.recordings import recorded_text, score
 from brodmann.settings import LesionSettings

@@ -90,7 +90,7 @@ _BUILT_IN = (
     Study(
         name="lesions",
         title="Lesions",
-        study="brodmann.lesions.study:study",
+        study="brodmann.lesions.sweep:study",
         chapter="brodmann.lesions.figures:chapter",
         needs=Needs(layers=4, units=8, prompts=2),
         settings="lesions",

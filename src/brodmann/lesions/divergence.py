@@ -28,7 +28,7 @@ INTACT_BYTES = 2 * 2**30
 BLOCK_BYTES = 64 * 2**20
 """Logits of one lesion that are held at a time."""
 CACHED = 2**18
-"""Logits that pass through the sum together on a processor: what its cache holds. Whole blocks take six times as long."""
+"""Logits that a CPU sums together: what its cache holds. Whole blocks take six times as long."""
 
 OnPass = Callable[[int, int], None]
 """Called with the (lesion, prompt) pairs that are done, and all of them."""
@@ -178,7 +178,9 @@ def _kl(target: Tensor, logits: Tensor) -> np.ndarray:
     for first in range(0, len(logits), rows):
         known = target[first : first + rows]
         each = known - logits[first : first + rows].log_softmax(-1)
-        found.append(each.mul_(known.exp()).double().sum(-1))
+        each = each.mul_(known.exp())
+        # Apple's GPUs know no double precision
+        found.append((each.cpu() if each.device.type == "mps" else each).double().sum(-1))
     return np.asarray(torch.cat(found).cpu().numpy())
 
 

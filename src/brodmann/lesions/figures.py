@@ -15,6 +15,8 @@ from brodmann.lesions.claims import ORDERS
 from brodmann.page import Chapter, Panel
 from brodmann.plotting import band, has, heading, label, layout, line, note, text_number, vline
 
+_FARTHEST = 12.0
+"""Ratio at which the axis ends; what lies beyond is named at its end."""
 _GREYS = (look.INK, look.INK_2, look.NULL, look.RULE)
 _STYLES: dict[str, dict[str, Any]] = {
     "synergistic": {"colour": look.SYNERGY, "width": 2.6},
@@ -26,7 +28,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "importance": {"colour": look.INK, "width": 1.4, "dash": "dot"},
 }
 _AXES = {
-    "": ("At random", ("redundant", "random", "layer_matched", "synergistic")),
+    "": ("Random and redundant orders", ("redundant", "random", "layer_matched", "synergistic")),
     "2": ("Matched sets, and a rival", ("norm_matched", "autocorrelation_matched", "importance", "synergistic")),
 }
 
@@ -90,7 +92,8 @@ def curves(dataset: xr.Dataset) -> Panel | None:
         f"With {most} of the {kind}s removed, behaviour moves by {core} nats when the core goes first and by {layer} "
         f"when as many {kind}s of the same layers go at random."
     )
-    highest = float(np.nanmax([np.nanmax(dataset[name].values) for name in ("mean", "mean_high", "highest")]))
+    reach = np.concatenate([dataset[name].values.ravel() for name in ("mean", "mean_high", "highest")])
+    highest = float(np.max(reach[np.isfinite(reach)], initial=1e-9))
     figure = layout(
         {"title": f"share of {kind}s removed", "range": [0, float(x[-1])]},
         {"title": "divergence from the intact model (nats)", "range": [0, 1.04 * highest]},
@@ -114,7 +117,7 @@ def ratios(dataset: xr.Dataset) -> Panel | None:
     names = [str(name) for name in dataset["control"].values]
     height = {name: float(len(names) - place) for place, name in enumerate(names)}
     traces: list[dict[str, Any]] = []
-    reach = [1.0]
+    reach, notes = [1.0], [note(1.0, len(names) + 0.5, "\xa0equal", anchor="left", colour=look.INK_2)]
     for name in names:
         chosen = dataset["curve_order"].values == name
         draws = dataset["ratio_of_draw"].values[chosen]
@@ -125,22 +128,24 @@ def ratios(dataset: xr.Dataset) -> Panel | None:
         one = dataset.sel(control=name)
         value, low, high = (float(one[f"ratio{end}"]) for end in ("", "_low", "_high"))
         if np.isfinite([low, high]).all():
-            traces.append(_reach(low, high, height[name]))
+            traces.append(_reach(min(low, _FARTHEST), min(high, _FARTHEST), height[name]))
         said = f"[{text_number(low)}, {text_number(high)}]"
-        traces.append(_dot(value, height[name], f"core over {ORDERS[name]}\n{text_number(value)} {said}"))
+        if value <= _FARTHEST:
+            traces.append(_dot(value, height[name], f"core over {ORDERS[name]}\n{text_number(value)} {said}"))
+        else:
+            notes.append(note(_FARTHEST, height[name] + 0.2, f"{text_number(value)} {said}", anchor="right"))
         reach += [v for v in (value, low, high) if np.isfinite(v)]
     matched = dataset.sel(control="layer_matched")
     value, low, high = (float(matched[f"ratio{end}"]) for end in ("", "_low", "_high"))
     interval = f" [{text_number(low)}, {text_number(high)}]" if np.isfinite([low, high]).all() else ""
     title = f"Removing the core costs {text_number(value)}{interval} times what random units of the same layers cost."
-    wide = max(reach)
+    wide = min(max(reach), _FARTHEST)
     figure = layout(
         {"title": "area under the core's curve, divided by the control's", "range": [0, 1.06 * wide]},
         {"title": "", "range": [0.4, len(names) + 0.6], "tickvals": [height[name] for name in names],
          "ticktext": [ORDERS[name] for name in names]},
-        shapes=[vline(1.0)], height=90 + 44 * len(names),
+        annotations=notes, shapes=[vline(1.0)], height=90 + 44 * len(names),
     )  # fmt: skip
-    figure["annotations"] = [note(1.0, len(names) + 0.5, "\xa0equal", anchor="left", colour=look.INK_2)]
     return Panel(
         "lesion_ratios", title, {"data": traces, "layout": figure},
         how_to_read="Right of the dashed line, removing the core hurts more than the control; left of it, less. Lines "
@@ -168,7 +173,7 @@ def removal(dataset: xr.Dataset) -> Panel | None:
         notes.append(heading(headings[axis], axis))
     layers = np.unique(layer[np.isfinite(dataset["removal"].values[0])])
     most = f"{float(dataset['fraction'].values[-1]):.0%}".replace("%", " %")
-    kind = _kind(dataset)
+    kind, ticks = _kind(dataset), list(range(0, int(index.max()) + 1, int(index.max()) // 8 + 1))
     first = str(dataset["unit"].values[int(np.argmax(rank))])
     title = (
         f"The core's first {most} lies in {len(layers)} of {len(np.unique(layer))} layers; the first {kind} to go is "
@@ -176,7 +181,7 @@ def removal(dataset: xr.Dataset) -> Panel | None:
     )
     figure = layout(
         {"title": "layer", "range": [float(layer.min()) - 0.8, float(layer.max()) + 0.8]},
-        {"title": kind, "range": [float(index.max()) + 0.8, -0.8]},
+        {"title": kind, "range": [float(index.max()) + 0.8, -0.8], "tickvals": ticks},
         columns=3, annotations=notes, height=360,
     )  # fmt: skip
     return Panel(
