@@ -85,7 +85,8 @@ def test_the_chapter_is_drawn(found):
     for panel in page.panels:
         assert drawable(panel.figure)
         json.dumps(panel.figure, allow_nan=False)
-        assert panel.title[0].isupper()
+        assert panel.title.endswith(".")
+        assert not panel.title[0].islower()
     core = float(found["ratio"].sel(version="reading", measure="density", adjustment="surprisal and position",
                                     compared="core", contrast="hard"))  # fmt: skip
     assert f"the core is {core:.2f} times as densely active" in page.panels[0].title
