@@ -85,12 +85,13 @@ def curves(dataset: xr.Dataset) -> Panel | None:
             ink = look.INK_2 if style["colour"] == look.NULL else style["colour"]
             notes.append(label(ORDERS[name], x, values, ink, axis=axis))
     most = f"{x[-1]:.0%}".replace("%", " %")
-    core, layer = (
-        text_number(float(_from_zero(dataset, "mean", name)[-1])) for name in ("synergistic", "layer_matched")
+    core, layer, redundant = (
+        text_number(float(_from_zero(dataset, "mean", name)[-1]))
+        for name in ("synergistic", "layer_matched", "redundant")
     )
     title = (
-        f"With {most} of the {kind}s removed, behaviour moves by {core} nats when the core goes first and by {layer} "
-        f"when as many {kind}s of the same layers go at random."
+        f"With {most} of the {kind}s removed, behaviour moves by {core} nats if the core goes first, by {layer} if as "
+        f"many {kind}s of the same layers go at random, and by {redundant} if the redundant ones go first."
     )
     reach = np.concatenate([dataset[name].values.ravel() for name in ("mean", "mean_high", "highest")])
     highest = float(np.max(reach[np.isfinite(reach)], initial=1e-9))
