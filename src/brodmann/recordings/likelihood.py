@@ -72,7 +72,7 @@ def score(subject: Subject, prompts: Tokens, answers: Tokens, *, rows: int | Non
     >>> from brodmann.models import load
     >>> from brodmann.recordings.likelihood import score
     >>> [tuple(block.logits.shape) for block in score(load("random:gpt2"), [[5, 6]], [[7, 8, 9]])]
-    [(1, 3, 259)]
+    [(1, 3, 261)]
     """
     check_text(subject, prompts, answers)
     steps = max(map(len, answers))
