@@ -135,7 +135,7 @@ def test_given_texts_are_read_by_all(series, tmp_path):
     from dataclasses import replace
 
     settings = _settings(series)
-    settings = replace(settings, record=replace(settings.record, mode="read", new_tokens=40))
+    settings = replace(settings, record=replace(settings.record, mode="read", new_tokens=14))
     found = track(
         checkpoints=sorted(series.glob("checkpoint-*"))[:2], out=tmp_path / "f", settings=settings, page=False
     )

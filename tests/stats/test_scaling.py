@@ -7,10 +7,8 @@ from brodmann.stats.scaling import find_threshold
 
 SIZES = np.geomspace(1.4e7, 1.2e10, 9)
 
-pytestmark = pytest.mark.filterwarnings("ignore:Covariance of the parameters could not be estimated")
 
-
-def _share(make, runs=60):
+def _share(make, runs=30):
     found = [find_threshold(SIZES, make(np.random.default_rng(seed))) for seed in range(runs)]
     return np.mean([each.identified for each in found]), found
 

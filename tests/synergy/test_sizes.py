@@ -18,11 +18,11 @@ _spec = importlib.util.spec_from_file_location("planted_cases", Path(__file__).p
 planted = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(planted)
 
-QUICK = TrackSettings(growth_surrogates=2, growth_bootstraps=60, growth_subsets=2)
-SIZES = [1e7, 2e7, 5e7, 1e8, 2e8, 5e8, 1e9, 2e9]
+QUICK = TrackSettings(growth_surrogates=2, growth_bootstraps=40, growth_subsets=2)
+SIZES = [1e7, 2e7, 3e7, 5e7, 7e7, 1e8, 2e8, 3e8, 5e8, 7e8, 1e9, 2e9]
 
 
-def _compared(core_from: int, prompts: int = 8):
+def _compared(core_from: int, prompts: int = 6):
     results = {"synergy": xr.Dataset(attrs={"settings": json.dumps(to_dict(SynergySettings()))})}
     recordings = []
     for number in range(len(SIZES)):
@@ -39,13 +39,13 @@ def _compared(core_from: int, prompts: int = 8):
 
 
 def test_a_planted_threshold_is_located_at_equally_many_units():
-    result, _, recordings = _compared(core_from=4)
+    result, _, recordings = _compared(core_from=6)
     told = json.loads(result.attrs["threshold"])
     assert told["identified"]
     assert (told["low"], told["high"]) == (1e8, 2e8)
     assert result.attrs["units"] == 24
     # the largest contrast of 8 units among 24
-    assert result["contrast"].values[4:] == pytest.approx(np.full(4, 0.52), abs=0.03)
+    assert result["contrast"].values[6:] == pytest.approx(np.full(6, 0.52), abs=0.03)
     (finding,) = (Finding.from_dict(f) for f in json.loads(result.attrs["findings"]))
     assert "between 1e+08 and 2e+08" in finding.claim
     assert finding.estimate > 4
@@ -58,7 +58,7 @@ def test_without_a_core_there_is_no_identifiable_threshold():
     (finding,) = (Finding.from_dict(f) for f in json.loads(result.attrs["findings"]))
     assert finding.verdict != "supported"
     assert "no identifiable threshold" in finding.claim
-    other = stages[1].assign_coords(prompt=[f"q{i}" for i in range(8)])
+    other = stages[1].assign_coords(prompt=[f"q{i}" for i in range(6)])
     with pytest.raises(RecordingError, match="other prompts"):
         sizes_study.study(
             [stages[0], other], SIZES[:2], ["a", "b"], recordings=recordings[:2], synergy=to_dict(SynergySettings())

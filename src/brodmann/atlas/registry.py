@@ -99,6 +99,17 @@ _BUILT_IN = (
         optional=True,
     ),
     Study(
+        name="accuracy",
+        title="Tasks under lesion",
+        study="brodmann.lesions.accuracy_study:study",
+        chapter="brodmann.lesions.accuracy_figures:chapter",
+        needs=Needs(units=8),
+        settings="accuracy",
+        subject=True,
+        after=("synergy",),
+        optional=True,
+    ),
+    Study(
         name="allocation",
         title="Allocation",
         study="brodmann.allocation.study:study",

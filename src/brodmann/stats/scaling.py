@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import curve_fit
 from scipy.stats import chi2
 
 CLEARLY = 4.0
@@ -114,18 +113,16 @@ def _two_levels(values: np.ndarray, at: int) -> float:
 
 
 def _logistic(place: np.ndarray, values: np.ndarray) -> float:
-    """Smallest squared error of a logistic curve, from several starts; that of the mean where none converges."""
+    """Smallest squared error of a logistic curve over a grid of middles and slopes; its two levels are solved exactly.
 
-    def curve(x: np.ndarray, low: float, high: float, middle: float, slope: float) -> np.ndarray:
-        return np.asarray(low + (high - low) / (1 + np.exp(-np.clip(slope * (x - middle), -50, 50))))
-
-    best = float(((values - values.mean()) ** 2).sum())
-    ends = float(values.min()), float(values.max())
-    for middle in np.quantile(place, [0.25, 0.5, 0.75]):
-        for low, high in (ends, ends[::-1]):
-            try:
-                fitted, _ = curve_fit(curve, place, values, p0=(low, high, float(middle), 3.0), maxfev=2000)
-            except (RuntimeError, ValueError):
-                continue
-            best = min(best, float(((values - curve(place, *fitted)) ** 2).sum()))
-    return best
+    Slopes from one to a hundredth of the range of sizes wide: beyond both ends it is a line or a breakpoint.
+    """
+    reach = float(place[-1] - place[0])
+    middles = np.linspace(place[0], place[-1], 41)[:, None, None]
+    slopes = (np.geomspace(4, 400, 15) / reach)[:, None]
+    shape = 1 / (1 + np.exp(-np.clip(slopes * (place - middles), -50, 50)))
+    centred = shape - shape.mean(axis=-1, keepdims=True)
+    away = values - values.mean()
+    square = (centred**2).sum(axis=-1)
+    explained = np.divide((centred @ away) ** 2, square, out=np.zeros(square.shape), where=square > 1e-12)
+    return float((away**2).sum() - explained.max())

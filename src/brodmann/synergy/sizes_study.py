@@ -20,6 +20,7 @@ from brodmann.synergy.evidence import trusted
 from brodmann.synergy.growth import Contrast, Series, contrast_of, memory_rank_profile
 from brodmann.synergy.growth_claims import NAMES
 from brodmann.synergy.measure import measure_nodes
+from brodmann.synergy.stage import mean_loss
 
 
 def study(
@@ -90,7 +91,7 @@ def study(
         "contrast_low": ("model", np.array([float(band.low) for band in found])),
         "contrast_high": ("model", np.array([float(band.high) for band in found])),
         "whole_contrast": ("model", np.array(whole)), "memory_contrast": ("model", np.array(memory)),
-        "loss": ("model", np.array([float(np.nanmean(stage["loss"].values)) for stage in stages])),
+        "loss": ("model", np.array([mean_loss(stage) for stage in stages])),
     }  # fmt: skip
     told = {"best": fitted.best, "aicc": fitted.aicc, "lead": fitted.lead, "identified": fitted.identified,
             "low": fitted.low, "high": fitted.high}  # fmt: skip

@@ -144,13 +144,19 @@ def text_loss(recording: xr.Dataset, subject: Subject) -> Float[np.ndarray, " pr
     return loss
 
 
+def mean_loss(stage: xr.Dataset) -> float:
+    """Mean over prompts of a stage's loss, nats per token; NaN where the model could not be asked."""
+    loss = stage["loss"].values
+    return float(np.nanmean(loss)) if np.isfinite(loss).any() else float("nan")
+
+
 def _nats(words: str) -> dict[str, str]:
     return {"long_name": words, "units": "nats"}
 
 
 def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:  # noqa: ARG001  the page's own call
     """Draw what the model does with repeated random tokens; all else is drawn for the whole family."""
-    loss = float(np.nanmean(dataset["loss"].values)) if "loss" in dataset else float("nan")
+    loss = mean_loss(dataset)
     panels: tuple[Panel, ...] = ()
     if "induction_loss" in dataset:
         score = float(dataset["induction"].mean())
