@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from brodmann.settings import SynergySettings, TrackSettings, from_dict, to_dict
-from brodmann.stats import Bootstrap, bootstrap_interval, resampling_weights, weighted_mean
+from brodmann.stats import Bootstrap, Finding, bootstrap_interval, resampling_weights, weighted_mean
 from brodmann.stats.sequential import in_a_row
 from brodmann.synergy import core
 from brodmann.synergy.growth import CONTRASTS, memory_rank_profile
@@ -101,7 +101,7 @@ def study(
         "title": "Growth of the synergistic core",
         "findings": json.dumps([finding.to_dict() for finding in tested]),
         "settings": json.dumps({**to_dict(settings), "rank": chosen.rank, "estimator": chosen.estimator}),
-        "onset": json.dumps(onset_words(evidence)),
+        "onset": json.dumps(onset_words(evidence, tested)),
         "emerged": "" if confirmed is None else f"{steps[confirmed]:g}",
         "random_threshold": evidence.looks.threshold,
         "prompts": evidence.main.prompts, "seed": seed, "note": note(evidence, tested),
@@ -110,12 +110,16 @@ def study(
     return xr.Dataset(variables, coords, attrs)
 
 
-def onset_words(evidence: GrowthEvidence) -> dict[str, Any]:
-    """What the page and other programs read: the steps between which the rise lies, and its interval."""
+def onset_words(evidence: GrowthEvidence, tested: Sequence[Finding]) -> dict[str, Any]:
+    """What the page and other programs read: the steps between which the rise lies, and its interval.
+
+    ``identified`` only if the finding is supported: a figure says no more than its finding.
+    """
+    supported = any(finding.name == "onset" and finding.verdict == "supported" for finding in tested)
     onset, between, steps = evidence.onset, evidence.onset_interval, evidence.steps
     if onset is None:
         return {"identified": False, "why": "too few checkpoints"}
-    told: dict[str, Any] = {"shape": onset.shape, "bic": onset.bic, "p": onset.p, "identified": onset.identified}
+    told: dict[str, Any] = {"shape": onset.shape, "bic": onset.bic, "p": onset.p, "identified": supported}
     if onset.first is None:
         return told | {"why": "a model without a rise describes the checkpoints best"}
     told |= {"after": steps[onset.first - 1], "by": steps[onset.first]}
