@@ -60,7 +60,10 @@ def test_no_two_settings_share_a_name() -> None:
 def test_every_setting_is_an_option_with_a_short_flat_name(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = said([command, "--help"], capsys)
     names = [name for section in SHOWN[command] for name in NAMES[section]]
-    assert [name for name in [*names, "seed", "units"] if f"--{name.replace('_', '-')}" not in text] == []
+    options = {name: name.replace("_", "-") for name in [*names, "seed", "units"]}
+    assert [
+        name for name, option in options.items() if f"--{option}" not in text and f"--no-{option}" not in text
+    ] == []
 
 
 @pytest.mark.parametrize(

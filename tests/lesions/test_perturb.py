@@ -23,6 +23,14 @@ MOE = ("deepseek_v2", "deepseek_v3", "gpt_oss", "mixtral", "olmoe", "qwen3_moe")
 PARTS = ("query", "key", "value", "output")
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    # a shell's background job is started with SIGINT ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @cache
 def tiny(family):
     return load(f"random:{family}", check=False)
@@ -290,6 +298,7 @@ import torch
 from brodmann.lesions import lesion
 from brodmann.models import load
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 subject = load("random:gpt2", check=False)
 before = {name: weight.detach().clone() for name, weight in subject.model.named_parameters()}
 units = list(subject.anatomy.units("z_norm")["unit"])

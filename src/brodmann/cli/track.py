@@ -30,13 +30,14 @@ def track_(
 ) -> None:
     """Follow the synergistic core through training: one atlas per checkpoint, and growth over all of them.
 
-    `brodmann track nano` follows the project's own series, offline.
+    brodmann track nano: the project's own series, offline.
 
-    `brodmann track ORG/MODEL --revisions step0 step512` follows revisions of a hub model.
+    brodmann track ORG/MODEL --revisions step0 step512: revisions of the hub.
 
-    `brodmann track --checkpoints runs/checkpoint-*` follows folders as a trainer leaves them.
+    brodmann track --checkpoints runs/checkpoint-*: folders of a trainer.
 
-    Every checkpoint follows the text that the last one writes; with --mode read, the given texts.
+    Every checkpoint follows the text that the last one writes.
+    With --mode read it follows the given texts.
 
     Parameters
     ----------

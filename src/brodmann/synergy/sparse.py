@@ -36,7 +36,7 @@ def activity_of(
     active: Bool[np.ndarray, "prompt token unit"],
     *,
     least: int,
-    effective: float,
+    effective: float | int,
 ) -> Activity:
     """Count activations and decide which prompts and units can be used.
 
