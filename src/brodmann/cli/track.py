@@ -37,7 +37,7 @@ def track_(
     brodmann track --checkpoints runs/checkpoint-*: folders of a trainer.
 
     Every checkpoint follows the text that the last one writes.
-    With --mode read it follows the given texts.
+    In reading mode it follows the given texts.
 
     Parameters
     ----------

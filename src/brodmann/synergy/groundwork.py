@@ -104,7 +104,7 @@ def _note(measured: Measured, result: xr.Dataset) -> str:
     related = rank_correlation(synergy, measured.autocorrelation)
     core_excess = result["excess_synergy"].sel(null="prompt_mismatch").values[result["core"].values]
     return (
-        f"Synergy follows each unit's own memory (lag autocorrelation) with a rank correlation of {related:.2f}; "
+        f"Synergy has a rank correlation of {related:.2f} with each unit's own memory (lag autocorrelation); "
         f"{float((core_excess < 0).mean()):.0%} of the core lies below its uncoupled surrogates of the same memory."
     )
 

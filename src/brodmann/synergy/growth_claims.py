@@ -58,6 +58,10 @@ def grew(evidence: GrowthEvidence, function: str) -> Finding:
     if random.size > 1:
         # the first checkpoint is one beginning; a fresh one could have been higher
         p_values["fresh random initialisations"] = prediction_p_value(float(late), random)
+    if function == evidence.functions[0]:
+        # Noise pulls ranks to the middle, so a contrast of ranks also grows when only the noise falls; nats do not.
+        raw = evidence.bootstrap(_growth(evidence.synergy_contrast))
+        p_values["no growth of synergy in nats"] = float((1 + (raw.samples <= 0).sum()) / (1 + raw.samples.size))
     other = "" if function == evidence.functions[0] else f", under {function.upper()} too"
     return conclude(
         "contrast_grew" if not other else f"contrast_grew_{function}",
@@ -68,9 +72,15 @@ def grew(evidence: GrowthEvidence, function: str) -> Finding:
         unit_of_inference="prompt", source=SOURCE, seed=evidence.seed,
         caveats=(
             f"from {early:.2g} at step {evidence.steps[0]:g} to {late:.2g} at step {evidence.steps[-1]:g}",
+            _noise_words(evidence.looks.reliability),
             _random_words(random), ONE_RUN,
         ),
     )  # fmt: skip
+
+
+def _noise_words(reliability: np.ndarray) -> str:
+    first, last = float(reliability[0]), float(reliability[-1])
+    return f"a noisy ranking has a smaller contrast: split-half reliability first {first:.2f}, last {last:.2f}"
 
 
 def _random_words(random: np.ndarray) -> str:
@@ -95,7 +105,7 @@ def emerged(evidence: GrowthEvidence) -> Finding:
     return conclude(
         "emergence", "The trained model's inverted U exceeds those of random weights and of memory without coupling",
         estimate=late, interval=trusted((float(band.low[-1]), float(band.high[-1])), evidence.main.prompts),
-        p_values=p_values, reference=max(looks.threshold, 0.0) if math.isfinite(looks.threshold) else 0.0,
+        p_values=p_values, reference=max(float(random.mean()), 0.0) if random.size else 0.0,
         units=f"of the rank scale ({NAMES[evidence.kind]})", n=evidence.main.prompts, unit_of_inference="prompt",
         source=f"{SOURCE}; rule of emergence: this project", seed=evidence.seed,
         caveats=(
@@ -122,18 +132,24 @@ def onset(evidence: GrowthEvidence) -> Finding:
         )  # fmt: skip
     noise = float(band.samples.var(axis=0, ddof=1).mean())
     low, high = np.quantile(margins(band.samples, evidence.position, noise), [0.025, 0.975])
-    estimate = found.margin if found.first is not None else min(found.margin, 0.0)
+    # a jump is the onset of an inverted U only if it leads to one, and the series does not fall back
+    last = float(band.estimate[-1])
+    leads = found.first is not None and min(float(found.levels[found.first]), last) > max(0.0, float(band.estimate[0]))
+    estimate = found.margin if leads else min(found.margin, 0.0)
     caveats = [
         "BIC: " + ", ".join(f"{shape} {value:.3g}" for shape, value in sorted(found.bic.items(), key=lambda b: b[1])),
         f"p = {found.p:.2g} by exchanging checkpoints",
     ]
     where = "no identifiable onset"
-    if found.identified and found.first is not None:
+    if found.first is not None and not leads:
+        caveats.append("a jump is there, but it does not lead from no inverted U to one that lasts")
+    if found.identified and found.first is not None and leads:
         steps = evidence.steps
         where = f"between steps {steps[found.first - 1]:g} and {steps[found.first]:g}"
         if between is not None:
             where += f", interval {steps[max(between.low - 1, 0)]:g} to {steps[between.high]:g}"
             caveats.append(f"{between.absent:.0%} of resampled prompts show no rise")
+    caveats.append("exchanging checkpoints takes them as independent: a run that drifts can jump by chance")
     return conclude(
         "onset", f"The inverted U has an onset in training ({where})", estimate=estimate,
         interval=trusted((min(float(low), estimate), max(float(high), estimate)), evidence.main.prompts),
@@ -185,6 +201,8 @@ def grew_beyond_memory(evidence: GrowthEvidence) -> Finding:
     # Without growth of the contrast itself there is nothing that memory could explain.
     p_values = {"no growth of the contrast": float((1 + (raw.samples <= 0).sum()) / (1 + raw.samples.size))}
     told = " and ".join(f"{words}: {value:.2g}" for words, value in estimates.items())
+    if raw.interval[0] <= 0:  # nothing has clearly grown, so nothing can be said of what grew
+        ends = [-math.inf, math.inf]
     finding = conclude(
         "growth_beyond_memory", "What grew is more than the units' own memory would give without coupling",
         estimate=estimate, interval=trusted((min(*ends, estimate), max(*ends, estimate)), evidence.main.prompts),
@@ -214,8 +232,9 @@ def followed(evidence: GrowthEvidence) -> float:
 def note(evidence: GrowthEvidence, tested: tuple[Finding, ...]) -> str:
     """One sentence that a reader of the growth must know."""
     rival = next(finding for finding in tested if finding.name == "growth_beyond_memory")
-    related = f"(rank correlation {followed(evidence):.2f} over checkpoints)"
+    related = f"rank correlation {followed(evidence):.2f} over checkpoints"
     if rival.caveats[0].startswith(EXPLAINED):
-        return f"The growth is {EXPLAINED}: it follows the units' own memory {related}."
-    beyond = {"supported": "goes beyond it", "contradicted": "does not go beyond it"}.get(rival.verdict, "may be it")
-    return f"The contrast follows the units' own memory {related}; its growth {beyond}."
+        return f"The growth is {EXPLAINED}: uncoupled series of the same memory show it too ({related})."
+    beyond = {"supported": "goes beyond it", "contradicted": "does not go beyond it"}
+    said = beyond.get(rival.verdict, "is not settled against it")
+    return f"Contrast of ranks and contrast of the units' own memory: {related}. Growth of synergy {said}."

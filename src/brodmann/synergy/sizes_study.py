@@ -122,21 +122,31 @@ def _subsets(
     return tuple(result)
 
 
+def _lead(sizes: Sequence[float | int], values: np.ndarray, noise: float) -> float:
+    """How clearly an inverted U *appears*: a breakpoint above which the contrast is lower, or not above 0, is none."""
+    found = find_threshold(np.asarray(sizes, float), values, noise=noise)
+    if not np.isfinite(found.lead):
+        return float("nan")
+    above = values[np.asarray(sizes, float) >= found.high] if np.isfinite(found.high) else values[-1:]
+    leads = found.rises and above.size > 0 and float(above.mean()) > 0
+    return float(found.lead if leads else min(found.lead, 0.0))
+
+
 def _finding(
     fitted: Threshold, bands: Sequence[Any], sizes: Sequence[float | int], units: int, kind: Contrast, seed: int
 ) -> Finding:
     where = "no identifiable threshold"
-    if fitted.identified:
+    appears = fitted.identified and fitted.rises
+    if appears:
         where = f"between {fitted.low:.2g} and {fitted.high:.2g} parameters"
     drawn = np.stack([band.samples for band in bands], axis=1)[:200]
     noise = float(np.mean([band.samples.var(ddof=1) for band in bands]))
-    leads = np.array([find_threshold(np.asarray(sizes, float), row, noise=noise).lead for row in drawn])
-    lead = fitted.lead if np.isfinite(fitted.lead) else float("nan")
+    leads = np.array([_lead(sizes, row, noise) for row in drawn])
+    values = np.array([float(band.estimate) for band in bands])
+    lead = _lead(sizes, values, noise)
     low, high = np.quantile(leads, [0.025, 0.975]) if np.isfinite(leads).all() else (float("nan"),) * 2
     shuffled = np.random.default_rng([seed, 7])
-    values = np.array([float(band.estimate) for band in bands])
-    nulls = [find_threshold(np.asarray(sizes, float), shuffled.permutation(values), noise=noise).lead
-             for _ in range(199)] if np.isfinite(lead) else []  # fmt: skip
+    nulls = [_lead(sizes, shuffled.permutation(values), noise) for _ in range(199)] if np.isfinite(lead) else []
     caveats = [
         "AICc: "
         + ", ".join(f"{curve} {value:.3g}" for curve, value in sorted(fitted.aicc.items(), key=lambda v: v[1])),
@@ -150,7 +160,7 @@ def _finding(
     interval = trusted((min(float(low), lead), max(float(high), lead)), int(bands[0].n))
     return conclude(
         "size_threshold", f"The inverted U appears above a threshold of size ({where})", estimate=lead,
-        interval=interval if fitted.identified or not np.isfinite(lead) else (min(interval[0], CLEARLY), interval[1]),
+        interval=interval if appears or not np.isfinite(lead) else (min(interval[0], CLEARLY), interval[1]),
         nulls={"sizes exchanged": nulls} if nulls else None, reference=CLEARLY,
         units=f"AICc by which a breakpoint wins ({NAMES[kind]})", n=len(sizes), unit_of_inference="model",
         source="Claim of a threshold at 6 billion parameters: no published source was found", seed=seed,
