@@ -192,17 +192,7 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
         else:
             applying.append(study)
     recording = f"recordings/{basis.recording}.zarr"
-    record = [
-        Task(
-            key=f"record-{basis.recording}-{batch:04d}",
-            kind="record",
-            title=f"record batch {batch + 1} of {basis.batches}",
-            output=recording,
-            subject=SUBJECT,
-            batch=batch,
-        )
-        for batch in range(basis.batches)
-    ]
+    record = _batches(basis, f"record-{basis.recording}", "record", "record", recording, SUBJECT)
     tasks = list(record)
     recorded = tuple(task.key for task in record)
     grounds = {study.name: _ground(study, basis, settings, recorded) for study in applying if study.ground}
@@ -211,18 +201,10 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
     controls = {seed: digest([basis.recording, "random weights", seed]) for seed in null_seeds(settings.seed, wanted)}
     replays: dict[int, tuple[str, ...]] = {}
     for number, (seed, key) in enumerate(controls.items(), start=1):
-        batches = [
-            Task(
-                key=f"replay-{key}-{batch:04d}",
-                kind="replay",
-                title=f"random weights {number} of {wanted}, batch {batch + 1} of {basis.batches}",
-                output=f"recordings/{key}.zarr",
-                after=recorded,
-                subject=f"random:{seed}",
-                batch=batch,
-            )
-            for batch in range(basis.batches)
-        ]
+        batches = _batches(
+            basis, f"replay-{key}", "replay", f"random weights {number} of {wanted},", f"recordings/{key}.zarr",
+            f"random:{seed}", recorded,
+        )  # fmt: skip
         tasks += batches
         replays[seed] = tuple(task.key for task in batches)
     results: dict[str, str] = {}
@@ -251,6 +233,16 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
     if page:
         tasks += _page(basis, results, skipped, recorded)
     return Plan(basis, tuple(tasks), MappingProxyType(controls), MappingProxyType(results), MappingProxyType(skipped))
+
+
+def _batches(
+    basis: Basis, key: str, kind: Kind, words: str, output: str, subject: str, after: tuple[str, ...] = ()
+) -> list[Task]:
+    """Tasks of a recording, one a batch of prompts."""
+    return [
+        Task(f"{key}-{batch:04d}", kind, f"{words} batch {batch + 1} of {basis.batches}", output, after, subject, batch)
+        for batch in range(basis.batches)
+    ]
 
 
 def _ground(study: Study, basis: Basis, settings: MapSettings, recorded: tuple[str, ...]) -> Task:
