@@ -6,7 +6,9 @@ million parameters) and refuses to save what it opened. It is used here for arch
 
 import io
 import json
+import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ _LAYER = {
 _TOP = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 _DERIVED = {"rope_freqs.weight"}
 _LONG_ROW = 1 << 15
+_THREADS = min(4, os.cpu_count() or 1)
 
 _DIGITS_ALONE = [pre_tokenizers.Digits(individual_digits=True)]
 _GPT2_SPLIT = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
@@ -67,7 +70,10 @@ _CUTS: dict[str, list[Any]] = {
 
 
 class _Reader(gguf.GGUFReader):  # type: ignore[misc]
-    """The library's reader on a plain view of the mapped file: slices of a `memmap` cost three times as much."""
+    """The library's reader, reading each value of the header straight from the mapped bytes.
+
+    A vocabulary is some 250,000 values, and the library slices, views and views again for every one of them.
+    """
 
     @property
     def data(self) -> NDArray[np.uint8]:
@@ -77,6 +83,11 @@ class _Reader(gguf.GGUFReader):  # type: ignore[misc]
     @data.setter
     def data(self, mapped: np.memmap) -> None:
         self._plain = mapped.view(np.ndarray)
+
+    def _get(self, offset: int, dtype: Any, count: int = 1, override_order: str | None = None) -> NDArray[Any]:
+        values = np.frombuffer(self._plain, dtype, int(count), int(offset))  # a ValueError past the end
+        order = override_order or self.byte_order
+        return values if order == "I" else values.view(values.dtype.newbyteorder(order))  # type: ignore[call-overload]
 
 
 def convert(path: Path) -> Path:
@@ -147,16 +158,17 @@ def _field(reader: Any, name: str, default: Any) -> Any:
 
 def _write_known(reader: Any, architecture: str, folder: Path) -> None:
     config = _config(reader, architecture)
-    tensors: dict[str, torch.Tensor] = {}
-    for tensor in reader.tensors:
-        if tensor.name in _DERIVED:
-            continue
-        name = _hf_name(tensor.name)
+    kept = [tensor for tensor in reader.tensors if tensor.name not in _DERIVED]
+
+    def values_of(tensor: Any) -> torch.Tensor:
         values = _dequantised(tensor)
         if architecture == "llama" and (".attn_q." in tensor.name or ".attn_k." in tensor.name):
             heads = config["num_attention_heads" if ".attn_q." in tensor.name else "num_key_value_heads"]
             values = _halves(values, heads)
-        tensors[name] = torch.from_numpy(np.array(values, order="C"))
+        return torch.from_numpy(np.require(values, requirements="CW"))  # a mapped tensor is copied, others are ours
+
+    with ThreadPoolExecutor(_THREADS) as pool:  # numpy works without the interpreter's lock
+        tensors = dict(zip(map(_hf_name, (t.name for t in kept)), pool.map(values_of, kept), strict=True))
     config["attention_bias"] = any(name.endswith("o_proj.bias") for name in tensors)
     config["tie_word_embeddings"] = "lm_head.weight" not in tensors
     config["vocab_size"] = int(tensors["model.embed_tokens.weight"].shape[0])
