@@ -84,10 +84,10 @@ class _Reader(gguf.GGUFReader):  # type: ignore[misc]
     def data(self, mapped: np.memmap) -> None:
         self._plain = mapped.view(np.ndarray)
 
-    def _get(self, offset: int, dtype: Any, count: int = 1, override_order: str | None = None) -> NDArray[Any]:
+    def _get(self, offset: Any, dtype: Any, count: Any = 1, override_order: str | None = None) -> NDArray[Any]:
         values = np.frombuffer(self._plain, dtype, int(count), int(offset))  # a ValueError past the end
         order = override_order or self.byte_order
-        return values if order == "I" else values.view(values.dtype.newbyteorder(order))  # type: ignore[call-overload]
+        return values if order == "I" else values.view(values.dtype.newbyteorder(order))
 
 
 def convert(path: Path) -> Path:
@@ -165,7 +165,9 @@ def _write_known(reader: Any, architecture: str, folder: Path) -> None:
         if architecture == "llama" and (".attn_q." in tensor.name or ".attn_k." in tensor.name):
             heads = config["num_attention_heads" if ".attn_q." in tensor.name else "num_key_value_heads"]
             values = _halves(values, heads)
-        return torch.from_numpy(np.require(values, requirements="CW"))  # a mapped tensor is copied, others are ours
+        return torch.from_numpy(
+            np.require(values, requirements=["C", "W"])
+        )  # a mapped tensor is copied, others are ours
 
     with ThreadPoolExecutor(_THREADS) as pool:  # numpy works without the interpreter's lock
         tensors = dict(zip(map(_hf_name, (t.name for t in kept)), pool.map(values_of, kept), strict=True))
