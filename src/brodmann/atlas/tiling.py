@@ -83,12 +83,15 @@ def _polygon(points: Dots, per_side: int = 12) -> np.ndarray:
 def inside(points: np.ndarray) -> np.ndarray:
     """Which points (point, 2) lie inside the cortex: bool (point,), by the even-odd rule."""
     ring = _polygon(_CORTEX)
-    x, y = points[:, :1], points[:, 1:]
     (x0, y0), (x1, y1) = ring.T, np.roll(ring, -1, 0).T
-    spans = (y0 > y) != (y1 > y)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crosses = spans & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
-    return np.asarray(crosses.sum(axis=1) % 2 == 1)
+    found = np.empty(len(points), dtype=bool)
+    heights, line = np.unique(points[:, 1], return_inverse=True)  # the points of a grid share few heights
+    for index, y in enumerate(heights):
+        here, spans = line == index, (y0 > y) != (y1 > y)
+        crossings = x0[spans] + (x1 - x0)[spans] * (y - y0[spans]) / (y1 - y0)[spans]
+        left = np.searchsorted(np.sort(crossings), points[here, 0], side="right")
+        found[here] = left % 2 == 1
+    return found
 
 
 def tile(layer: np.ndarray, *, seed: int = 0) -> Tiling:
