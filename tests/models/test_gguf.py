@@ -11,7 +11,7 @@ from transformers import GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
 
 from brodmann.errors import ModelError
 from brodmann.models import load
-from brodmann.models.gguf_file import convert
+from brodmann.models.gguf_file import convert, read_weights
 from brodmann.models.untrained import tiny_config
 
 NAMES = {
@@ -189,9 +189,10 @@ def test_digits_are_cut_as_the_file_says(tmp_path, tiny, cache):
 
 def test_conversion_happens_once_and_anew_when_the_file_changes(little, cache):
     folder = convert(little)
-    stamp = (folder / "model.safetensors").stat().st_mtime_ns
+    stamp = (folder / "tokenizer.json").stat().st_mtime_ns
     assert convert(little) == folder
-    assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
+    assert (folder / "tokenizer.json").stat().st_mtime_ns == stamp
+    assert not (folder / "model.safetensors").exists()
     assert folder.parent == cache / "models"
     assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name]
     little.write_bytes(little.read_bytes() + b"\0" * 32)
@@ -220,9 +221,7 @@ def test_two_at_once_both_succeed(little, cache):
     assert len(set(folders)) == 1
     assert len(folders) == 4
     assert [path.name for path in (cache / "models").iterdir()] == [folders[0].name]
-    assert {"config.json", "model.safetensors", "source.json", "tokenizer.json"} <= {
-        p.name for p in folders[0].iterdir()
-    }
+    assert {"config.json", "source.json", "tokenizer.json"} <= {p.name for p in folders[0].iterdir()}
 
 
 def test_bad_files_are_one_line_each_and_leave_nothing_behind(little, tmp_path, tiny, cache):
@@ -245,6 +244,18 @@ def test_bad_files_are_one_line_each_and_leave_nothing_behind(little, tmp_path, 
     with pytest.raises(ModelError, match="rule 'unheard-of', which is not supported"):
         load(strange)
     assert not list((cache / "models").iterdir())
+
+
+def test_a_file_cut_short_after_its_conversion_is_said(little, cache):
+    folder, state = convert(little), little.stat()
+    whole = little.read_bytes()
+    little.write_bytes(whole[:-64] + b"\0" * 64)  # same size: the header is read again, the tensors are there
+    os.utime(little, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert convert(little) == folder
+    with little.open("r+b") as stream:
+        stream.truncate(len(whole) - 64)
+    with pytest.raises(ModelError, match="cut short"):
+        read_weights(little)
 
 
 def test_a_cache_that_cannot_be_written_is_said(little, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
-"""GGUF files: converted once into an ordinary Hugging Face folder, in one pass, with exactly the dequantised values.
+"""GGUF files: config and tokenizer converted once into a Hugging Face folder, weights exactly dequantised when opened.
 
+The weights stay where they are: dequantised and written out they would take four times the room and be slower to read.
 transformers can open GGUF files too, but parses the vocabulary several times (three times slower for a model of 135
 million parameters) and refuses to save what it opened. It is used here for architectures this reader does not know.
 """
@@ -10,6 +11,7 @@ import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,6 @@ import gguf
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
@@ -25,7 +26,7 @@ from brodmann.errors import ModelError
 from brodmann.models.cache import build_once, file_sha256
 from brodmann.models.quiet import one_line, quiet
 
-CONVERTER = "1"
+CONVERTER = "2"
 """Version of what is written; a change converts again."""
 
 _ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
@@ -93,6 +94,8 @@ class _Reader(gguf.GGUFReader):  # type: ignore[misc]
 def convert(path: Path) -> Path:
     """Hugging Face folder made from a GGUF file, in the cache; made once and then found again.
 
+    It holds config and tokenizer, and the weights only where `read_weights` cannot read them.
+
     Raises
     ------
     ModelError
@@ -113,12 +116,47 @@ def convert(path: Path) -> Path:
     return build_once(path, f"gguf-{CONVERTER}", build)
 
 
-def _convert(path: Path, folder: Path) -> None:
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Exactly dequantised weights of a GGUF file that `convert` took, float32, by their Hugging Face names.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged or cut short.
+    """
+    reader = _opened(path)
+    architecture = _field(reader, "general.architecture", "")
+    try:
+        with ThreadPoolExecutor(_THREADS) as pool:  # numpy works without the interpreter's lock
+            return dict(pool.map(partial(_weight, architecture, _config(reader, architecture)), _tensors(reader)))
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise ModelError(f"{path} (architecture '{architecture}') cannot be read: {one_line(error)}") from None
+
+
+def _weight(architecture: str, config: dict[str, Any], tensor: Any) -> tuple[str, torch.Tensor]:
+    values = _dequantised(tensor)
+    if architecture == "llama" and (".attn_q." in tensor.name or ".attn_k." in tensor.name):
+        heads = config["num_attention_heads" if ".attn_q." in tensor.name else "num_key_value_heads"]
+        values = _halves(values, heads)
+    ours = torch.empty(values.shape)  # aligned as torch aligns, so that products have the same bits every time
+    ours.numpy()[...] = values
+    return _hf_name(tensor.name), ours
+
+
+def _opened(path: Path) -> _Reader:
     try:
         reader = _Reader(path)
     except (ValueError, IndexError, KeyError, OverflowError, struct.error, UnicodeDecodeError) as error:
         raise ModelError(f"{path} is damaged or cut short ({one_line(error)})") from None
-    _refuse_cut(path, reader)
+    size = path.stat().st_size
+    end = max((int(t.data_offset) + int(t.n_bytes) for t in reader.tensors), default=0)
+    if not reader.tensors or end > size:
+        raise ModelError(f"{path} is cut short: its tensors end at byte {end}, the file at {size}")
+    return reader
+
+
+def _convert(path: Path, folder: Path) -> None:
+    reader = _opened(path)
     architecture = str(_field(reader, "general.architecture", ""))
     try:
         # A sentencepiece vocabulary (kind "llama") is left to transformers as well.
@@ -144,40 +182,23 @@ def _convert(path: Path, folder: Path) -> None:
     (folder / "source.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-def _refuse_cut(path: Path, reader: Any) -> None:
-    size = path.stat().st_size
-    end = max((int(t.data_offset) + int(t.n_bytes) for t in reader.tensors), default=0)
-    if not reader.tensors or end > size:
-        raise ModelError(f"{path} is cut short: its tensors end at byte {end}, the file at {size}")
-
-
 def _field(reader: Any, name: str, default: Any) -> Any:
     field = reader.get_field(name)
     return default if field is None else field.contents()
 
 
+def _tensors(reader: Any) -> list[Any]:
+    return [tensor for tensor in reader.tensors if tensor.name not in _DERIVED]
+
+
 def _write_known(reader: Any, architecture: str, folder: Path) -> None:
     config = _config(reader, architecture)
-    kept = [tensor for tensor in reader.tensors if tensor.name not in _DERIVED]
-
-    def values_of(tensor: Any) -> torch.Tensor:
-        values = _dequantised(tensor)
-        if architecture == "llama" and (".attn_q." in tensor.name or ".attn_k." in tensor.name):
-            heads = config["num_attention_heads" if ".attn_q." in tensor.name else "num_key_value_heads"]
-            values = _halves(values, heads)
-        return torch.from_numpy(
-            np.require(values, requirements=["C", "W"])
-        )  # a mapped tensor is copied, others are ours
-
-    with ThreadPoolExecutor(_THREADS) as pool:  # numpy works without the interpreter's lock
-        tensors = dict(zip(map(_hf_name, (t.name for t in kept)), pool.map(values_of, kept), strict=True))
-    config["attention_bias"] = any(name.endswith("o_proj.bias") for name in tensors)
-    config["tie_word_embeddings"] = "lm_head.weight" not in tensors
-    config["vocab_size"] = int(tensors["model.embed_tokens.weight"].shape[0])
-    tokenizer = _tokenizer(reader)
+    shapes = {_hf_name(tensor.name): tensor.shape for tensor in _tensors(reader)}
+    config["attention_bias"] = any(name.endswith("o_proj.bias") for name in shapes)
+    config["tie_word_embeddings"] = "lm_head.weight" not in shapes
+    config["vocab_size"] = int(shapes["model.embed_tokens.weight"][-1])  # rows come last in these files
     (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    tokenizer.save_pretrained(folder)
+    _tokenizer(reader).save_pretrained(folder)
 
 
 def _dequantised(tensor: Any) -> NDArray[np.float32]:

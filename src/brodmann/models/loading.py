@@ -5,7 +5,9 @@ one line. The opened model is proven to be read exactly (`check.py`) before it i
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,7 +29,7 @@ from brodmann.models.cache import file_sha256, weights_sha256
 from brodmann.models.check import self_test
 from brodmann.models.early import check_name
 from brodmann.models.folder import check_folder
-from brodmann.models.gguf_file import convert
+from brodmann.models.gguf_file import convert, read_weights
 from brodmann.models.glass import open_glass
 from brodmann.models.hub import absent, hub_reachable, snapshot_folder
 from brodmann.models.packaged import PACKAGED
@@ -218,7 +220,8 @@ def _open_gguf(request: _Request, path: Path) -> _Opened:
         "weights_hash": f"sha256:{about['sha256']}",
         "quantisation": about["quantisation"],
     }
-    return _open_pretrained(request, str(folder), provenance)
+    whole = (folder / "model.safetensors").exists()
+    return _open_pretrained(request, str(folder), provenance, weights=None if whole else partial(read_weights, path))
 
 
 def _open_hub(request: _Request) -> _Opened:
@@ -235,18 +238,31 @@ def _open_hub(request: _Request) -> _Opened:
     return _Opened(opened.model, opened.tokenizer, provenance)
 
 
-def _open_pretrained(request: _Request, where: str, provenance: Provenance, *, variant: str | None = None) -> _Opened:
+def _open_pretrained(
+    request: _Request,
+    where: str,
+    provenance: Provenance,
+    *,
+    variant: str | None = None,
+    weights: Callable[[], dict[str, torch.Tensor]] | None = None,
+) -> _Opened:
+    """Open a folder or a hub model; ``weights`` gives those that are not in the folder."""
     common: dict[str, Any] = {"trust_remote_code": request.trust_remote_code}
     if not Path(where).is_dir():
         common |= {"revision": request.revision, "local_files_only": not hub_reachable()}
     placed: dict[str, Any] = (
         {} if request.device == "cpu" else {"device_map": "auto" if request.device == "auto" else {"": request.device}}
     )
+    state = None if weights is None else weights()
     try:
         config = AutoConfig.from_pretrained(where, **common)
-        model, report = _auto_class(config).from_pretrained(
-            where,
+        opener = _auto_class(config)
+        if state is not None:
+            opener = opener._model_mapping[type(config)]
+        model, report = opener.from_pretrained(
+            where if state is None else None,
             config=config,
+            state_dict=state,
             dtype=request.dtype,
             output_loading_info=True,
             use_safetensors=None if request.allow_pickle else True,
