@@ -3,10 +3,15 @@
 Nothing here imports torch, which alone takes seconds.
 """
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brodmann.errors import Incomplete
 from brodmann.settings import MapSettings
+
+if TYPE_CHECKING:
+    from brodmann.atlas.family import Family
 
 
 def refuse(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -> None:
@@ -27,6 +32,51 @@ def refuse(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -
     check_name(model, allow_pickle=settings.load.allow_pickle)
     read_prompts(settings.record.prompts)
     check_hub(model, settings.load.revision)
+
+
+def refuse_family(family: "Family") -> None:
+    """Refuse a family of which a member cannot be opened.
+
+    Raises
+    ------
+    ModelError, PromptError, SettingsError
+        In the words that opening the model would use.
+    """
+    from brodmann.atlas.family import STUDIES
+
+    for member in family.members:
+        refuse(member.model, family.settings_of(member), STUDIES)
+
+
+def dry_run_family(family: "Family") -> None:
+    """Print tasks, time and memory of each member.
+
+    Raises
+    ------
+    AnatomyError, PromptError, SettingsError
+        Where the run itself would be refused.
+    """
+    from brodmann.atlas.estimate import estimate
+    from brodmann.atlas.family import STUDIES
+    from brodmann.console import console, duration, size, table
+    from brodmann.recordings.prompts import read_prompts
+
+    prompts = read_prompts(family.settings.record.prompts)
+    rows, seconds, memory, disk, method = [], 0.0, 0.0, 0.0, ""
+    for member in family.order:
+        settings = family.settings_of(member)
+        if member is not family.order[0]:  # the others follow the first one's text
+            settings = replace(settings, record=replace(settings.record, mode="read"))
+        reckoned = estimate(member.model, settings, prompts, STUDIES)
+        tasks = sum(line.tasks for line in reckoned.lines)
+        rows.append((member.name, str(tasks), duration(reckoned.seconds), size(reckoned.memory)))
+        seconds, memory, disk = seconds + reckoned.seconds, max(memory, reckoned.memory), disk + reckoned.disk
+        method = method or reckoned.method
+    rows.append(("all", str(sum(int(row[1]) for row in rows)), duration(seconds), size(memory)))
+    screen = console()
+    screen.print(f"{family.label}\n", markup=False)
+    screen.print(table(("member", "tasks", "time", "memory"), rows, right=(1, 2, 3)))
+    screen.print(f"\n{size(disk)} on disk. {method}", markup=False)
 
 
 def refuse_unfinished(atlas: Path) -> None:

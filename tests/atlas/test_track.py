@@ -1,6 +1,10 @@
 """A family of checkpoints: resumed with the same bits, read from its names, drawn on one page."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +16,10 @@ from brodmann.atlas import draw
 from brodmann.atlas.atlas import map as map_model
 from brodmann.atlas.atlas import open_atlas
 from brodmann.atlas.track import find_checkpoints, step_of, track
+from brodmann.cli import main
 from brodmann.errors import Incomplete, SettingsError, StoreError
 from brodmann.models import load
-from brodmann.settings import MapSettings, RecordSettings, SynergySettings, TrackSettings
+from brodmann.settings import MapSettings, RecordSettings, SynergySettings, TrackSettings, to_yaml
 
 QUICK = MapSettings(
     record=RecordSettings(prompts="", new_tokens=24, batch_size=3),
@@ -129,6 +134,72 @@ def test_again_does_nothing_and_killed_anywhere_gives_the_same_bits(family, seri
     assert _bits(out) == _bits(family.path)
     one, other = (xr.open_zarr(a.path / a.manifest["results"]["growth"], consolidated=False) for a in (family, again))
     assert one.attrs["findings"] == other.attrs["findings"]
+
+
+def _command(series: Path, out: Path, *more: str) -> list[str]:
+    folders = [str(path) for path in sorted(series.glob("checkpoint-*"))[:3]]
+    return ["track", "--checkpoints", *folders, "--settings", str(series / "quick.yaml"), "--out", str(out), *more]
+
+
+def _markers(root: Path) -> list[Path]:
+    return [*root.glob("done/*.json"), *root.glob("members/*/done/*.json")]
+
+
+@pytest.mark.slow
+def test_killed_with_sigkill_the_same_command_gives_the_same_bits(series, tmp_path):
+    (series / "quick.yaml").write_text(to_yaml(_settings(series)))
+    straight, battered = tmp_path / "straight", tmp_path / "battered"
+    run = [sys.executable, "-m", "brodmann.cli"]
+    subprocess.run([*run, *_command(series, straight)], check=True, capture_output=True, timeout=300)
+    tasks = len(_markers(straight))
+    killed, before = 0, {}
+    for share in (0.2, 0.5, 0.8):
+        with subprocess.Popen([*run, *_command(series, battered)], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as process:  # fmt: skip
+            deadline = time.monotonic() + 120
+            while process.poll() is None and time.monotonic() < deadline:
+                if len(_markers(battered)) >= share * tasks:
+                    break
+                time.sleep(0.002)
+            time.sleep(0.02)
+            killed += process.poll() is None
+            process.send_signal(signal.SIGKILL)
+        now = {path.relative_to(battered): path.read_bytes() for path in _markers(battered)}
+        assert {name: now.get(name) for name in before} == before  # nothing finished was done again
+        before = now
+    assert killed == 3
+    subprocess.run([*run, *_command(series, battered)], check=True, capture_output=True, timeout=300)
+    assert _bits(battered) == _bits(straight)
+
+
+def test_dry_run_and_refusals_of_the_command(series, tmp_path, capsys, family):
+    (series / "quick.yaml").write_text(to_yaml(_settings(series)))
+    out = tmp_path / "never"
+    assert main(_command(series, out, "--dry-run")) == 0
+    said = capsys.readouterr().out
+    assert [line.split()[0] for line in said.splitlines() if line.startswith("checkpoint-")] == [
+        "checkpoint-2", "checkpoint-0", "checkpoint-1"
+    ]  # fmt: skip
+    assert not out.exists()
+    for words, refusal in (
+        (["track", "nobody", "--revisions", "step1", "step2"], "model 'nobody' at revision 'step1'"),
+        (_command(series, out, "--new-tokens", "2"), "new_tokens = 2 is too short"),
+        (_command(series, out, "--device", "abacus"), "device 'abacus' is unknown"),
+        (["sizes", "random:gpt2", "--out", str(out)], "at least two"),
+    ):
+        assert main(words) == 1
+        assert refusal in capsys.readouterr().err
+        assert not out.exists()
+    manifest = json.loads((family.path / "atlas.json").read_text())
+    whole = (family.path / "atlas.json").read_text()
+    (family.path / "atlas.json").write_text(json.dumps({**manifest, "complete": False}))
+    try:
+        assert main(["report", str(family.path)]) == 3
+    finally:
+        (family.path / "atlas.json").write_text(whole)
+    go_on = capsys.readouterr().err
+    assert "brodmann track --checkpoints" in go_on
+    assert f"--out {family.path} goes on" in go_on
 
 
 def test_given_texts_are_read_by_all(series, tmp_path):

@@ -8,6 +8,7 @@ pass through it.
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -270,8 +271,9 @@ def _through_the_model(study: Study, settings: MapSettings, prompts: int, asked:
     return float(reckon(prompts, tokens)) if reckon else float(_REREADINGS * prompts * tokens)
 
 
+@cache
 def matmul_speed() -> float:
-    """Floating-point operations per second of this machine, by one small float32 matrix product."""
+    """Floating-point operations per second of this machine, by one small float32 matrix product; measured once."""
     size = 640
     left = np.ones((size, size), dtype=np.float32)
     best = np.inf

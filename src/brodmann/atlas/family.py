@@ -67,18 +67,26 @@ class Family:
         """Atlas of one member."""
         return Folder(self.folder.root / MEMBERS / member.name)
 
-    def job(self, member: Member, follow: Path | None) -> Job:
-        """The work on one member. Random weights are the same for all members, so only the last one's are run."""
+    @property
+    def order(self) -> tuple[Member, ...]:
+        """Members as they are run: the last one, whose text the others follow, comes first."""
+        return (self.members[-1], *self.members[:-1])
+
+    def settings_of(self, member: Member) -> MapSettings:
+        """Settings of one member. Random weights are the same for all members, so only the last one's are run."""
         synergy, wanted = self.settings.synergy, self.settings.track.growth_null_models
         nulls = max(synergy.null_models, wanted) if member is self.members[-1] else 0
-        settings = replace(
+        return replace(
             self.settings,
             load=replace(self.settings.load, revision=member.revision),
             synergy=replace(synergy, null_models=nulls),
         )
+
+    def job(self, member: Member, follow: Path | None) -> Job:
+        """The work on one member."""
         return Job(
-            member.model, settings, choose(STUDIES), page=False, folder=self.member_folder(member), follow=follow,
-            origin=self.command,
+            member.model, self.settings_of(member), choose(STUDIES), page=False, folder=self.member_folder(member),
+            follow=follow, origin=self.command,
         )  # fmt: skip
 
     def run(self, *, page: bool = True, engine: Engine | None = None, tell: Tell | None = None) -> int:
@@ -104,7 +112,7 @@ class Family:
             raise
 
     def _run(self, page: bool, engine: Engine, tell: Tell | None) -> int:
-        order = [self.members[-1], *self.members[:-1]]
+        order = self.order
         total = len(order) + 1 + 2 * page
         follow: Path | None = None
         count = 0

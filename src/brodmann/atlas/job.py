@@ -246,10 +246,14 @@ def going_on(folder: Folder) -> str | None:
         manifest = {"complete": False}
     if manifest.get("complete", True):
         return None
+    if manifest.get("family"):
+        words = shlex.split(str(manifest["command"]))  # it repeats the run beside this one: go on here
+        words[words.index("--settings") + 1], words[-1] = str(folder.root / "settings.yaml"), str(folder.root)
+        return f"{folder.root} is not complete: the run was stopped; {shlex.join(words)} goes on with it"
     model = manifest.get("model") or _model_of(folder)
     verb = "record" if str(manifest.get("command", "")).startswith("brodmann record") else "map"
-    words = _words(verb, str(model), folder.root, folder.root, manifest.get("added", []))
-    go = words if model else "the command that began it, given again,"
+    again = _words(verb, str(model), folder.root, folder.root, manifest.get("added", []))
+    go = again if model else "the command that began it, given again,"
     return f"{folder.root} is not complete: the run was stopped; {go} goes on with it"
 
 

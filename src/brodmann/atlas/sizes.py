@@ -8,7 +8,7 @@ from typing import Any
 
 from brodmann.atlas.atlas import Atlas, override
 from brodmann.atlas.engines import Engine, Tell
-from brodmann.atlas.family import Family, Member, slug
+from brodmann.atlas.family import STUDIES, Family, Member, slug
 from brodmann.atlas.plan import check_lengths, check_ranges, choose
 from brodmann.atlas.source import find, read_header
 from brodmann.atlas.store import Folder
@@ -42,29 +42,39 @@ def sizes(
     BrodmannError
         As `brodmann.map`; SettingsError also if sizes do not ascend.
     """
-    wanted = override(settings or MapSettings(), overrides)
-    check_ranges(wanted)
-    check_lengths(wanted, choose(("synergy", "stage")))
+    family = lineage(models, out=out, settings=override(settings or MapSettings(), overrides))
+    family.run(page=page, engine=engine, tell=tell)
+    return Atlas(family.folder.root)
+
+
+def lineage(models: Sequence[str], *, out: str | Path | None = None, settings: MapSettings) -> Family:
+    """Models, their folder and their comparison, as `sizes` runs them; nothing is opened or written.
+
+    Raises
+    ------
+    SettingsError, PromptError
+        As `sizes`.
+    """
+    check_ranges(settings)
+    check_lengths(settings, choose(STUDIES))
     if len(models) < 2:
         raise SettingsError(f"{len(models)} model: sizes needs at least two (a threshold at least six)")
     members = tuple(Member(slug(Path(model).name), model) for model in models)
     if len({member.name for member in members}) < len(members):
         raise SettingsError("two models have the same name")
-    known = [read_header(find(model, wanted.load)) for model in models]
+    known = [read_header(find(model, settings.load)) for model in models]
     counts = [header.parameters if header is not None else None for header in known]
     for (one, few), (other, many) in itertools.pairwise(zip(models, counts, strict=True)):
         if few is not None and many is not None and few >= many:
             raise SettingsError(f"{one} is not smaller than {other}; name the models in order of size")
     place = Path(out) if out is not None else Path("sizes-" + slug(Path(models[-1]).name).lower())
     settings_file = str(place / "settings.yaml")
-    family = Family(
+    return Family(
         study="sizes", label=f"{len(models)} sizes, {members[0].name} to {members[-1].name}", model=models[-1],
-        members=members, folder=Folder(place), settings=wanted,
+        members=members, folder=Folder(place), settings=settings,
         command=shlex.join(["brodmann", "sizes", *models, "--settings", settings_file, "--out", f"{place}-again"]),
         compare=_arguments,
     )  # fmt: skip
-    family.run(page=page, engine=engine, tell=tell)
-    return Atlas(place)
 
 
 def _arguments(family: Family, controls: Sequence[Any]) -> dict[str, Any]:  # noqa: ARG001  random weights: the last's

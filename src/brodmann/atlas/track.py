@@ -13,7 +13,7 @@ from typing import Any
 
 from brodmann.atlas.atlas import Atlas, override
 from brodmann.atlas.engines import Engine, Tell
-from brodmann.atlas.family import Family, Member, slug
+from brodmann.atlas.family import STUDIES, Family, Member, slug
 from brodmann.atlas.plan import check_lengths, check_ranges, choose
 from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError
@@ -69,21 +69,41 @@ def track(
     Incomplete
         If the user stopped it; call again to go on.
     """
-    wanted = override(settings or MapSettings(), overrides)
-    check_ranges(wanted)
-    check_lengths(wanted, choose(("synergy", "stage")))
+    chosen = override(settings or MapSettings(), overrides)
+    family = series(model, revisions=revisions, checkpoints=checkpoints, out=out, settings=chosen)
+    family.run(page=page, engine=engine, tell=tell)
+    return Atlas(family.folder.root)
+
+
+def series(
+    model: str | None,
+    *,
+    revisions: Sequence[str] = (),
+    checkpoints: Iterable[str | Path] = (),
+    out: str | Path | None = None,
+    settings: MapSettings,
+) -> Family:
+    """Checkpoints, their folder and their comparison, as `track` runs them; nothing is opened or written.
+
+    Raises
+    ------
+    SettingsError, PromptError
+        As `track`.
+    """
+    check_ranges(settings)
+    check_lengths(settings, choose(STUDIES))
     folders = tuple(Path(each) for each in checkpoints)
     members = find_checkpoints(model, revisions, folders)
     name = model if model is not None else str(folders[0].resolve().parent)
     place = Path(out) if out is not None else default_out(name)
     first, last = members[0].name, members[-1].name
-    family = Family(
+    return Family(
         study="growth",
         label=f"{Path(name).name if Path(name).exists() else name}: {len(members)} checkpoints, {first} to {last}",
         model=name,
         members=members,
         folder=Folder(place),
-        settings=wanted,
+        settings=settings,
         command=command(model, revisions, folders, place),
         compare=lambda family, controls: {
             "steps": [member.place for member in family.members],
@@ -91,8 +111,6 @@ def track(
             "controls": controls,
         },
     )
-    family.run(page=page, engine=engine, tell=tell)
-    return Atlas(place)
 
 
 def find_checkpoints(

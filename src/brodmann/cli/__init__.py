@@ -15,7 +15,7 @@ from typing import Any
 
 import tyro
 
-from brodmann.cli import lesions, looking, mapping, track
+from brodmann.cli import lesions, looking, mapping, options, track
 from brodmann.errors import BrodmannError
 from brodmann.settings import MapSettings
 
@@ -63,6 +63,7 @@ def _defaults(arguments: Sequence[str]) -> MapSettings:
 def _with_defaults(command: Any, settings: MapSettings) -> Any:
     """The command with other default settings."""
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    values["run"] = options.Run(seed=values.pop("seed"))
     signature = inspect.signature(command)
     names = values.keys() & signature.parameters.keys()
     if settings == MapSettings() or not names:

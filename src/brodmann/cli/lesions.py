@@ -3,18 +3,16 @@
 The ranking is the atlas's own synergy result; where there is none yet, that study runs first.
 """
 
+from typing import Any
+
 from brodmann.cli import mapping
-from brodmann.cli.mapping import Given, ModelOrAtlas, OfUnits, Place
+from brodmann.cli.options import RUN, ModelOrAtlas, Run
 from brodmann.settings import AllocationSettings, LesionSettings, LoadSettings, RecordSettings, SynergySettings
 
 
 def lesions_(
     model: ModelOrAtlas,
-    out: Place = None,
-    dry_run: bool = False,
-    settings: Given = None,
-    units: OfUnits = None,
-    seed: int = 0,
+    run: Run = RUN,
     load: LoadSettings = LoadSettings(),  # noqa: B008  frozen
     record: RecordSettings = RecordSettings(),  # noqa: B008
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
@@ -28,31 +26,15 @@ def lesions_(
     ----------
     model
         A model, or an atlas: then its settings are the defaults, and its recordings and its ranking are used.
-    out
-        Folder of the atlas. By default the given one, or atlas-MODEL in the working directory.
-    dry_run
-        Print tasks, time and memory before any weight is read, and stop.
-    settings
-        Settings to start from, as written beside every result; options given here win.
-    units
-        Kind of units to record: short for the signal that is read from them.
-    seed
-        Seed of everything random.
-    load, record, synergy, lesions
-        Settings.
+    run, load, record, synergy, lesions
+        Options.
     """
-    start = mapping.base(settings, model, out)
-    chosen = mapping.changed(start, units, load=load, record=record, synergy=synergy, lesions=lesions, seed=seed)
-    mapping.go(*mapping.place(model, out), chosen, ("lesions",), page=True, dry_run=dry_run)
+    _go("lesions", model, run, load=load, record=record, synergy=synergy, lesions=lesions)
 
 
 def allocation_(
     model: ModelOrAtlas,
-    out: Place = None,
-    dry_run: bool = False,
-    settings: Given = None,
-    units: OfUnits = None,
-    seed: int = 0,
+    run: Run = RUN,
     load: LoadSettings = LoadSettings(),  # noqa: B008  frozen
     record: RecordSettings = RecordSettings(),  # noqa: B008
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
@@ -66,19 +48,12 @@ def allocation_(
     ----------
     model
         A model, or an atlas: then its settings are the defaults, and its recordings and its ranking are used.
-    out
-        Folder of the atlas. By default the given one, or atlas-MODEL in the working directory.
-    dry_run
-        Print tasks, time and memory before any weight is read, and stop.
-    settings
-        Settings to start from, as written beside every result; options given here win.
-    units
-        Kind of units to record: short for the signal that is read from them.
-    seed
-        Seed of everything random.
-    load, record, synergy, allocation
-        Settings.
+    run, load, record, synergy, allocation
+        Options.
     """
-    start = mapping.base(settings, model, out)
-    chosen = mapping.changed(start, units, load=load, record=record, synergy=synergy, allocation=allocation, seed=seed)
-    mapping.go(*mapping.place(model, out), chosen, ("allocation",), page=True, dry_run=dry_run)
+    _go("allocation", model, run, load=load, record=record, synergy=synergy, allocation=allocation)
+
+
+def _go(study: str, model: str, run: Run, **sections: Any) -> None:
+    chosen = mapping.changed(mapping.base(run.settings, model, run.out), run, **sections)
+    mapping.go(*mapping.place(model, run.out), chosen, (study,), page=True, dry_run=run.dry_run)

@@ -2,38 +2,25 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
+from brodmann.cli.options import RUN, Added, Model, ModelOrAtlas, Run
 from brodmann.errors import SettingsError
 from brodmann.settings import (
     LoadSettings,
     MapSettings,
     RecordSettings,
     SynergySettings,
-    Units,
     from_yaml,
     of_units,
     to_yaml,
 )
 
-Model = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-ModelOrAtlas = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL|ATLAS")]
-Place = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
-Given = Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")]
-OfUnits = Annotated[Units | None, tyro.conf.arg(metavar="{heads,experts,neurons}")]
-Added = Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY ...")]
-
 
 def map_(
     model: Model,
-    out: Place = None,
-    dry_run: bool = False,
-    settings: Given = None,
     add: Added = (),
-    units: OfUnits = None,
-    seed: int = 0,
+    run: Run = RUN,
     load: LoadSettings = LoadSettings(),  # noqa: B008  frozen
     record: RecordSettings = RecordSettings(),  # noqa: B008
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
@@ -44,37 +31,23 @@ def map_(
     ----------
     model
         Hub id, folder, GGUF file, packaged model (see `brodmann models`) or random:FAMILY.
-    out
-        Folder of the atlas. By default atlas-MODEL in the working directory.
-    dry_run
-        Print tasks, time and memory before any weight is read, and stop.
-    settings
-        Settings to start from, as written beside every result; options given here win.
     add
         Optional studies to run too, such as lesions (see `brodmann studies`).
-    units
-        Kind of units to record: short for the signal that is read from them.
-    seed
-        Seed of everything random.
-    load, record, synergy
-        Settings.
+    run, load, record, synergy
+        Options.
     """
-    chosen = changed(base(settings), units, load=load, record=record, synergy=synergy, seed=seed)
+    chosen = changed(base(run.settings), run, load=load, record=record, synergy=synergy)
     studies = None
     if add:
         from brodmann.atlas.registry import studies as known
 
         studies = (*(name for name, study in known().items() if not study.optional), *add)
-    go(model, out, chosen, studies, page=True, dry_run=dry_run)
+    go(model, run.out, chosen, studies, page=True, dry_run=run.dry_run)
 
 
 def record_(
     model: Model,
-    out: Place = None,
-    dry_run: bool = False,
-    settings: Given = None,
-    units: OfUnits = None,
-    seed: int = 0,
+    run: Run = RUN,
     load: LoadSettings = LoadSettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
 ) -> None:
@@ -84,30 +57,16 @@ def record_(
     ----------
     model
         Hub id, folder, GGUF file, packaged model (see `brodmann models`) or random:FAMILY.
-    out
-        Folder of the atlas. By default atlas-MODEL in the working directory.
-    dry_run
-        Print tasks, time and memory before any weight is read, and stop.
-    settings
-        Settings to start from, as written beside every result; options given here win.
-    units
-        Kind of units to record: short for the signal that is read from them.
-    seed
-        Seed of everything random.
-    load, record
-        Settings.
+    run, load, record
+        Options.
     """
-    chosen = changed(base(settings), units, load=load, record=record, seed=seed)
-    go(model, out, chosen, (), page=False, dry_run=dry_run)
+    chosen = changed(base(run.settings), run, load=load, record=record)
+    go(model, run.out, chosen, (), page=False, dry_run=run.dry_run)
 
 
 def synergy_(
     model: ModelOrAtlas,
-    out: Place = None,
-    dry_run: bool = False,
-    settings: Given = None,
-    units: OfUnits = None,
-    seed: int = 0,
+    run: Run = RUN,
     load: LoadSettings = LoadSettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
@@ -118,21 +77,11 @@ def synergy_(
     ----------
     model
         A model, or an atlas: then its settings are the defaults and its recordings are used.
-    out
-        Folder of the atlas. By default the given one, or atlas-MODEL in the working directory.
-    dry_run
-        Print tasks, time and memory before any weight is read, and stop.
-    settings
-        Settings to start from, as written beside every result; options given here win.
-    units
-        Kind of units to record: short for the signal that is read from them.
-    seed
-        Seed of everything random.
-    load, record, synergy
-        Settings.
+    run, load, record, synergy
+        Options.
     """
-    chosen = changed(base(settings, model, out), units, load=load, record=record, synergy=synergy, seed=seed)
-    go(*place(model, out), chosen, ("synergy",), page=True, dry_run=dry_run)
+    chosen = changed(base(run.settings, model, run.out), run, load=load, record=record, synergy=synergy)
+    go(*place(model, run.out), chosen, ("synergy",), page=True, dry_run=run.dry_run)
 
 
 def go(
@@ -204,20 +153,20 @@ def base(settings: Path | None, *places: str | Path | None) -> MapSettings:
     return MapSettings() if atlas is None else from_yaml(MapSettings, atlas / "settings.yaml")
 
 
-def changed(start: MapSettings, units: Units | None, *, record: RecordSettings, **others: Any) -> MapSettings:
-    """Settings with the sections that a command was given.
+def changed(start: MapSettings, run: Run, *, record: RecordSettings, **others: Any) -> MapSettings:
+    """Settings with the sections and the seed that a command was given.
 
     Raises
     ------
     SettingsError
         If a signal was given that units of this kind do not have.
     """
-    if units is not None:
-        meant = of_units(record, units)
+    if run.units is not None:
+        meant = of_units(record, run.units)
         if meant != record and record.signal != start.record.signal:
-            raise SettingsError(f"--signal {record.signal} is not of {units}; leave out --signal or --units")
+            raise SettingsError(f"--signal {record.signal} is not of {run.units}; leave out --signal or --units")
         record = meant
-    return dataclasses.replace(start, record=record, **others)
+    return dataclasses.replace(start, record=record, seed=run.seed, **others)
 
 
 def place(model: str, out: Path | None) -> tuple[str, Path | None]:

@@ -1,28 +1,28 @@
 """Commands that compare models of one family: `track` over training, `sizes` over sizes."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from brodmann.cli.mapping import Given, OfUnits, Place, base, changed
-from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, TrackSettings, to_yaml
+from brodmann.cli.mapping import base, changed
+from brodmann.cli.options import RUN, Run
+from brodmann.settings import LoadSettings, RecordSettings, SynergySettings, TrackSettings, to_yaml
 
-Family = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")]
+if TYPE_CHECKING:
+    from brodmann.atlas.family import Family
+
+OneOrNone = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")]
 Models = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL MODEL ...")]
 Revisions = Annotated[tuple[str, ...], tyro.conf.arg(metavar="A B ...")]
 Folders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR ...")]
 
 
 def track_(
-    model: Family = None,
+    model: OneOrNone = None,
     revisions: Revisions = (),
     checkpoints: Folders = (),
-    out: Place = None,
-    settings: Given = None,
-    units: OfUnits = None,
-    seed: int = 0,
+    run: Run = RUN,
     load: LoadSettings = LoadSettings(),  # noqa: B008  frozen
     record: RecordSettings = RecordSettings(),  # noqa: B008
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
@@ -47,34 +47,19 @@ def track_(
         Revisions of the model; their names tell the training step. Commas may part them too.
     checkpoints
         Folders of checkpoints, in place of a model.
-    out
-        Folder of the family. By default growth-MODEL in the working directory.
-    settings
-        Settings to start from, as written beside every result; options given here win.
-    units
-        Kind of units to record: short for the signal that is read from them.
-    seed
-        Seed of everything random.
-    load, record, synergy, track
-        Settings.
+    run, load, record, synergy, track
+        Options; the folder is by default growth-MODEL in the working directory.
     """
-    from brodmann.atlas.track import track as run
+    from brodmann.atlas.track import series
 
-    chosen = changed(base(settings), units, load=load, record=record, synergy=synergy, track=track, seed=seed)
+    chosen = changed(base(run.settings), run, load=load, record=record, synergy=synergy, track=track)
     named = tuple(each for word in revisions for each in word.split(",") if each)
-    _go(
-        chosen,
-        lambda tell: run(model, revisions=named, checkpoints=checkpoints, out=out, settings=chosen, tell=tell),
-        out,
-    )
+    _go(series(model, revisions=named, checkpoints=checkpoints, out=run.out, settings=chosen), run)
 
 
 def sizes_(
     models: Models,
-    out: Place = None,
-    settings: Given = None,
-    units: OfUnits = None,
-    seed: int = 0,
+    run: Run = RUN,
     load: LoadSettings = LoadSettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
@@ -86,43 +71,33 @@ def sizes_(
     ----------
     models
         Models with one tokenizer, in order of size; all follow the text of the last.
-    out
-        Folder of the family. By default sizes-MODEL, after the last model.
-    settings
-        Settings to start from, as written beside every result; options given here win.
-    units
-        Kind of units to record: short for the signal that is read from them.
-    seed
-        Seed of everything random.
-    load, record, synergy, track
-        Settings.
+    run, load, record, synergy, track
+        Options; the folder is by default sizes-MODEL, after the last model.
     """
-    from brodmann.atlas.sizes import sizes as run
+    from brodmann.atlas.sizes import lineage
 
-    chosen = changed(base(settings), units, load=load, record=record, synergy=synergy, track=track, seed=seed)
-    _go(chosen, lambda tell: run(models, out=out, settings=chosen, tell=tell), out)
+    chosen = changed(base(run.settings), run, load=load, record=record, synergy=synergy, track=track)
+    _go(lineage(models, out=run.out, settings=chosen), run)
 
 
-def _go(settings: MapSettings, run: Callable[[Any], Any], out: Path | None) -> None:
-    """Run with progress, then say what came out."""
+def _go(family: "Family", run: Run) -> None:
+    """Refuse what cannot work, then reckon or run with progress, and say what came out."""
+    from brodmann import ahead
+
+    ahead.refuse_family(family)
+    if run.dry_run:
+        ahead.dry_run_family(family)
+        return
+    from brodmann.atlas import Atlas
     from brodmann.console import console, correction, duration, findings, progress
 
-    before = ""
-    if out is not None and (out / "report.html").exists():
-        before = (out / "settings.yaml").read_text(encoding="utf-8")
-    ran: list[int] = []
+    earlier = ahead.earlier_settings(family.model, family.folder.root)
     with progress() as tell:
-
-        def hear(tick: Any) -> None:
-            ran.append(1)
-            tell(tick)
-
-        atlas = run(hear)
-    screen = console()
+        ran = family.run(tell=tell)
+    atlas, screen = Atlas(family.folder.root), console()
     if not ran:
         screen.print(f"nothing to do: {atlas.path} is complete for these settings", markup=False)
-    study = str(atlas.manifest["family"])
-    found = atlas.findings_of(study)
+    found = atlas.findings_of(family.study)
     screen.print(f"\n{atlas.label}: {len(found)} findings\n", markup=False, style="bold")
     screen.print(findings(found))
     screen.print(correction(found), markup=False)
@@ -130,7 +105,7 @@ def _go(settings: MapSettings, run: Callable[[Any], Any], out: Path | None) -> N
     whole, forward = sum(seconds.values()), seconds.get("forward", 0.0)
     share = f", {forward / whole:.0%} of it in the models" if whole else ""
     screen.print(f"computed in {duration(whole)}{share}", markup=False)
-    if before not in ("", to_yaml(settings)):
+    if earlier not in ("", to_yaml(family.settings)):
         screen.print("the report now shows these settings; results of earlier settings stay where they are",
                      markup=False)  # fmt: skip
     print(atlas.report)
