@@ -178,7 +178,7 @@ def test_dry_run_and_refusals_of_the_command(series, tmp_path, capsys, family):
     assert main(_command(series, out, "--dry-run")) == 0
     said = capsys.readouterr().out
     assert [line.split()[0] for line in said.splitlines() if line.startswith("checkpoint-")] == [
-        "checkpoint-2", "checkpoint-0", "checkpoint-1"
+        "checkpoint-16", "checkpoint-0", "checkpoint-1"
     ]  # fmt: skip
     assert not out.exists()
     for words, refusal in (
