@@ -138,6 +138,34 @@ def test_hostile_text_is_shown_and_never_runs(browser, folder):
     quiet(browser)
 
 
+def test_the_slider_of_a_film_shows_one_frame_at_a_time(browser, folder):
+    def line(y):
+        return {"type": "scatter", "mode": "lines", "x": [0, 1], "y": y, "name": "profile", "hovertext": ["", ""]}
+
+    names = ["step 0", "step 1", "step 2"]
+    figure = {
+        "data": [line([2, 2]), line([0, 2])],
+        "frames": [{"name": name, "traces": [1], "data": [line([0, k])]} for k, name in enumerate(names)],
+        "layout": {"sliders": [{"active": 2}]},
+    }
+    panel = Panel("film", "A profile that grows.", figure, "", "A line.", "")
+    go(browser, write(folder / "film.html", extra=(Chapter("film", "Film", "When?", "Three steps.", (panel,)),)))
+    js = browser.execute_script
+    shown = (
+        "return [...document.querySelectorAll('#figure-film .frame')].filter(f => f.style.display !== 'none')"
+        ".map(f => f.dataset.frame)"
+    )
+    said = "return document.querySelector('#figure-film output').textContent"
+    assert (js(shown), js(said)) == (["2", "2"], "step 2")  # a wide and a narrow drawing
+    slider = browser.find_element("css selector", "#figure-film input[type=range]")
+    slider.send_keys(webdriver.Keys.ARROW_LEFT)
+    assert (js(shown), js(said)) == (["1", "1"], "step 1")
+    slider.send_keys(webdriver.Keys.HOME)
+    assert (js(shown), js(said)) == (["0", "0"], "step 0")
+    assert slider.get_attribute("aria-valuetext") == "step 0"
+    quiet(browser)
+
+
 def test_an_injected_script_would_be_refused(browser, page):
     go(browser, page)
     browser.execute_script(
