@@ -40,7 +40,7 @@ def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
         "the ranking, and random sets with and without regard to layers.",
         panels=panels,
         unit_columns={},
-        citations=("urbina2026", "holm1979"),
+        citations=("urbina2026", "efron1981", "satterthwaite1946", "holm1979"),
         readings=(
             "Tasks: solved examples and a question as plain text, without instruction or chat template; "
             + ("the likeliest of the choices is the answer, by the sum over its tokens."

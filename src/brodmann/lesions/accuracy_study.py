@@ -17,7 +17,7 @@ import xarray as xr
 from brodmann.errors import RecordingError, SettingsError
 from brodmann.lesions import orders
 from brodmann.lesions.accuracy import Condition, marks, unit_sets
-from brodmann.lesions.accuracy_claims import SETS, Difference, Marked, below, findings
+from brodmann.lesions.accuracy_claims import SETS, Marked, below, findings
 from brodmann.lesions.calibrate import find_alpha
 from brodmann.lesions.ranking import find_ranking, ranked_units
 from brodmann.models import Subject
@@ -106,7 +106,7 @@ def study(
         right.append(asker.ask(condition))
         say("questions", (number + 1) / len(conditions))
     marked = _marked(quizzes, conditions, np.array(right))
-    result = _dataset(quizzes, conditions, np.array(right), marked, settings, seed)
+    result = _dataset(quizzes, conditions, np.array(right), marked)
     holds = [[np.mean([unit in each for each in sets[name]]) for unit in ranked.unit] for name in SETS]
     result = result.assign_coords(unit=ranked.unit, unit_layer=("unit", ranked.layer), set_name=list(SETS))
     result["lesioned"] = (("set_name", "unit"), np.array(holds), {"long_name": "share of draws that hold the unit"})
@@ -114,10 +114,8 @@ def study(
         "title": f"Tasks of {subject.label} under lesion", "settings": json.dumps(to_dict(settings)),
         "provenance": json.dumps(dict(subject.provenance)), "signal": signal, "kind": SIGNALS[signal].kind,
         "findings": json.dumps([
-            finding.to_dict() for finding in findings(
-                marked, kind=settings.accuracy_kind, share=settings.accuracy_share,
-                bootstraps=settings.accuracy_bootstraps, seed=seed,
-            )
+            finding.to_dict()
+            for finding in findings(marked, kind=settings.accuracy_kind, share=settings.accuracy_share, seed=seed)
         ]),
         "seed": seed, "seconds": time.perf_counter() - start, **({} if alpha is None else {"alpha": alpha}),
     }  # fmt: skip
@@ -206,16 +204,9 @@ def _marked(quizzes: tuple[Quiz, ...], conditions: list[Condition], right: np.nd
 
 
 def _dataset(
-    quizzes: tuple[Quiz, ...], conditions: list[Condition], right: np.ndarray, marked: list[Marked],
-    settings: AccuracySettings, seed: int,
-) -> xr.Dataset:  # fmt: skip
-    gaps: list[list[Difference]] = []
-    for control in CONTROLS:
-        rng = np.random.default_rng([seed, 2, *control.encode()])
-        gaps.append([
-            below(each.under["core"], each.under[control], draws=settings.accuracy_bootstraps, rng=rng)
-            for each in marked
-        ])  # fmt: skip
+    quizzes: tuple[Quiz, ...], conditions: list[Condition], right: np.ndarray, marked: list[Marked]
+) -> xr.Dataset:
+    gaps = [[below(each.under["core"], each.under[control]) for each in marked] for control in CONTROLS]
     shown = ("intact", *SETS)
     words = {"units": "1"}
     variables: dict[str, Any] = {
@@ -225,7 +216,7 @@ def _dataset(
         "untestable": ("task", np.array([bool(each.floor) for each in marked])),
     }  # fmt: skip
     for end, field in (("", "estimate"), ("_low", "low"), ("_high", "high")):
-        values = np.array([[getattr(gap, field) for gap in row] for row in gaps])
+        values = np.array([[float(getattr(gap, field)) for gap in row] for row in gaps])
         variables[f"difference{end}"] = (("control", "task"), values, words)
     coords = {
         "task": [each.name for each in quizzes], "shown": list(shown), "control": list(CONTROLS),

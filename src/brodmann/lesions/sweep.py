@@ -107,12 +107,10 @@ def study(
         partial=partial, on_pass=lambda done, total: say("lesions", done / total),
     ).reshape(*curves.gone.shape[:2], -1)  # fmt: skip
     say("intervals")
-    result = summarise(
-        recording, ranked, curves, nats, importance, np.random.default_rng([seed, 2]), settings.lesion_bootstraps
-    )
+    result = summarise(recording, ranked, curves, nats, importance)
     evidence = Evidence(
         {name: curves.of(name, result["area"].values) for name in ORDERS}, str(SIGNALS[signal].kind),
-        settings.lesion_bootstraps, seed, caveats(result, same_prompts=order is None),
+        float(curves.share[-1]), seed, caveats(result, same_prompts=order is None),
     )  # fmt: skip
     result.attrs = {
         "title": f"Lesions of {subject.label}",
@@ -135,9 +133,8 @@ def _check(settings: LesionSettings) -> None:
     for name in ("layer_draws", "random_draws"):
         if getattr(settings, name) < 2:
             raise SettingsError(f"{name} = {getattr(settings, name)}; two draws at least tell how much draws differ")
-    for name in ("lesion_bootstraps", "lesion_tokens"):
-        if getattr(settings, name) < 1:
-            raise SettingsError(f"{name} = {getattr(settings, name)}; it must be at least 1")
+    if settings.lesion_tokens < 1:
+        raise SettingsError(f"lesion_tokens = {settings.lesion_tokens}; it must be at least 1")
 
 
 def _signal(subject: Subject, recording: xr.Dataset) -> Signal:
