@@ -7,7 +7,7 @@ noise of a strength at which random sets cost a set share.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,10 @@ from brodmann.lesions.accuracy_claims import SETS, Marked, below, findings
 from brodmann.lesions.calibrate import find_alpha
 from brodmann.lesions.ranking import find_ranking, ranked_units
 from brodmann.models import Subject
-from brodmann.partial import Partial
+from brodmann.partial import Partial, Progress
 from brodmann.settings import SIGNALS, AccuracySettings, Signal, digest, to_dict
 from brodmann.tasks import Quiz, named, quiz, read_harness
 
-Progress = Callable[..., None]
-"""Called with what is being done and, while it goes on, the share that is done."""
 CONTROLS = ("same layers", "random", "redundant")
 _NOISE_DRAWS = 3
 _CALIBRATED_ON = 2

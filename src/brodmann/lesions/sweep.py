@@ -7,7 +7,7 @@ data here; how it is found stands in `synergy`. Heads or experts are removed by 
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -19,13 +19,10 @@ from brodmann.lesions.importance import gradient_importance
 from brodmann.lesions.ranking import find_ranking, make_curves, ranked_units
 from brodmann.lesions.summary import caveats, summarise
 from brodmann.models import Subject
-from brodmann.partial import Partial
+from brodmann.partial import Partial, Progress
 from brodmann.recordings.drive import Tokens
 from brodmann.recordings.likelihood import recorded_text
 from brodmann.settings import SIGNALS, LesionSettings, Signal, digest, to_dict
-
-Progress = Callable[..., None]
-"""Called with what is being done and, while it goes on, the share that is done."""
 
 
 def study(
