@@ -22,6 +22,7 @@ from brodmann.lesions.calibrate import find_alpha
 from brodmann.lesions.ranking import find_ranking, ranked_units
 from brodmann.models import Subject
 from brodmann.partial import Partial, Progress
+from brodmann.ranges import check_ranges
 from brodmann.settings import SIGNALS, AccuracySettings, Signal, digest, to_dict
 from brodmann.tasks import Quiz, named, quiz, read_harness
 
@@ -86,7 +87,7 @@ def study(
     settings = settings or AccuracySettings()
     say = progress or (lambda *_: None)
     signal = _signal(subject, recording)
-    _check(settings)
+    check_ranges(settings)
     ranked = ranked_units(subject.anatomy.units(signal), subject.label, recording, find_ranking(order, results))
     quizzes = make_quizzes(settings, seed)
     sets = unit_sets(
@@ -221,14 +222,6 @@ def _dataset(
         "set": ("lesion", [each.name for each in conditions]), "draw": ("lesion", [each.draw for each in conditions]),
     }  # fmt: skip
     return xr.Dataset(variables, coords)
-
-
-def _check(settings: AccuracySettings) -> None:
-    if not 0 < settings.accuracy_share <= 0.5:
-        raise SettingsError(f"accuracy_share = {settings.accuracy_share}; it must be above 0 and at most 0.5")
-    for name, least in (("control_sets", 3), ("random_unit_sets", 1), ("questions", 5), ("shots", 0)):
-        if getattr(settings, name) < least:
-            raise SettingsError(f"{name} = {getattr(settings, name)}; it must be at least {least}")
 
 
 def _signal(subject: Subject, recording: xr.Dataset) -> Signal:
