@@ -92,6 +92,15 @@ def test_summaries_follow_from_the_divergences(found):
     ]  # fmt: skip
 
 
+def test_sets_are_compared_at_the_share_that_was_really_removed(found):
+    assert found["fraction"].values[-1] == 6 / 16 != SETTINGS.fractions[-1]
+    areas = {name: found["area"].values[found["curve_order"].values == name] for name in claims.ORDERS}
+    again = claims.findings(claims.Evidence(areas, "head", 6 / 16, 0))
+    assert [one.p for one in again] == [one.p for one in read_findings(found)]
+    other = claims.findings(claims.Evidence(areas, "head", 0.4, 0))
+    assert [one.null for one in other] != [one.null for one in again]
+
+
 def test_a_killed_study_goes_on_to_the_same_bits(glass, recording, order, tmp_path):
     class Killed(Exception):
         pass

@@ -6,7 +6,7 @@ jackknife's, factor by factor (Efron and Stein 1981), the quantile Student's t w
 (1946), and a ratio is taken by its logarithm. Planted lognormal draws whose areas vary by a third, 60 prompts: 94 and
 95 % of intervals of a ratio cover it (5 and 10 draws), where resampling gave 87 and 91; draws that vary by two thirds
 93 and 94. What prompts and draws do together is counted twice: where little else varies, 98 to 99 %. Means of those
-draws are covered in 93 and 95 % (resampling: 89 and 92), in 90 and 92 where draws vary by two thirds (82 and 87).
+draws are covered in 93 and 94 % (resampling: 89 and 92), in 90 and 92 where draws vary by two thirds (82 and 87).
 """
 
 from collections.abc import Callable
