@@ -74,6 +74,7 @@ def test_missing_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["./nowhere"], "there is no folder nowhere"),
         (["glass-pt", "--device", "mps" if sys.platform != "darwin" else "quantum"], "device"),
         (["glass-pt", "--prompts", "nowhere.json"], "nowhere.json does not exist"),
+        (["glass-pt", "--seed", "-1"], "seed = -1; it must be at least 0"),
         (["glass-pt", "--dry-run"], "use --new-tokens 64 or less"),
     ],
 )

@@ -22,8 +22,9 @@ def refuse(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -
     ModelError, PromptError, SettingsError
         In the words that opening the model would use.
     """
-    from brodmann.atlas.plan import check_lengths, check_ranges, choose
+    from brodmann.atlas.plan import check_lengths, choose
     from brodmann.models.early import check_device_early, check_hub, check_name
+    from brodmann.ranges import check_ranges
     from brodmann.recordings.prompts import read_prompts
 
     check_ranges(settings)

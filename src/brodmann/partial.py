@@ -1,13 +1,14 @@
-"""What a long study has finished so far, kept so that a killed study goes on instead of beginning again.
+"""What a long study is given: where to say how far it is, and where to keep what it has finished.
 
-A study that names ``partial`` in its signature is given a `Partial`; the atlas keeps it until the study's result is
-there. Arrays are written as npz without pickle, each file whole or not at all. Nothing here knows what they mean.
+A study that names ``partial`` in its signature is given a `Partial`, so that a killed study goes on instead of
+beginning again; the atlas keeps it until the study's result is there. Arrays are written as npz without pickle, each
+file whole or not at all. Nothing here knows what they mean.
 """
 
 import hashlib
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -15,6 +16,8 @@ from urllib.parse import quote
 
 import numpy as np
 
+Progress = Callable[..., None]
+"""Called with what is being done and, while it goes on, the share that is done."""
 _LONGEST = 120
 
 

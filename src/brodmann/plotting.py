@@ -1,6 +1,7 @@
 """Small pieces of plotly JSON for all chapters: lines, bands, labels, layouts. Nothing is computed here."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,17 @@ def vline(x: float, axis: str = "") -> dict[str, Any]:
     """A dashed line from bottom to top."""
     return {"type": "line", "x0": x, "x1": x, "xref": f"x{axis}", "y0": 0, "y1": 1, "yref": f"y{axis} domain",
             "line": {"color": look.INK, "width": 1, "dash": "dash"}}  # fmt: skip
+
+
+def named_rows(names: Sequence[str]) -> dict[str, Any]:
+    """Upright axis with a row for each name, the first one lowest.
+
+    Examples
+    --------
+    >>> named_rows(["copy", "sorting"])
+    {'range': [-0.7, 1.7], 'tickvals': [0, 1], 'ticktext': ['copy', 'sorting']}
+    """
+    return {"range": [-0.7, len(names) - 0.3], "tickvals": list(range(len(names))), "ticktext": list(names)}
 
 
 def layout(x: dict[str, Any], y: dict[str, Any], *, columns: int = 1, annotations: list[dict[str, Any]] | None = None,

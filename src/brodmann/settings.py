@@ -137,8 +137,6 @@ class LesionSettings:
     """Random orders with as many units of each layer as the core has: the control that the main finding rests on."""
     random_draws: int = 5
     """Random orders without regard to layers."""
-    lesion_bootstraps: int = 2000
-    """Bootstrap samples over prompts and draws."""
     lesion_tokens: int = 2048
     """Tokens of one forward pass, padding included. Several lesions share a pass where there is room; it changes the
     last bits.
@@ -234,8 +232,6 @@ class AccuracySettings:
     """Random sets without regard to layers."""
     noise_loss: float = 0.15
     """With noise: accuracy that random sets lose on average; the strength of the noise is found for it."""
-    accuracy_bootstraps: int = 2000
-    """Bootstrap samples over questions and sets."""
 
     def forward_tokens(self, prompts: int, tokens: int) -> float:  # noqa: ARG002 (the questions are the study's own)
         """Tokens that pass through the model: about sixty of a question with its examples, about twenty of answers."""

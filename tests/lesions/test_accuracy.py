@@ -60,7 +60,7 @@ def planted(core, matched, intact=0.9, questions=60, sets=10, spread=0.0, seed=0
 
 
 def verdict(marked):
-    return findings([marked], kind="zero", share=0.1, bootstraps=400, seed=0)[0]
+    return findings([marked], kind="zero", share=0.1, seed=0)[0]
 
 
 def test_verdicts_on_planted_marks():
@@ -83,7 +83,7 @@ def test_near_guessing_nothing_is_concluded():
 
 
 SMALL = AccuracySettings(accuracy_tasks=("copy:4", "addition:1"), questions=8, shots=1, control_sets=3,
-                         random_unit_sets=2, accuracy_bootstraps=50)  # fmt: skip
+                         random_unit_sets=2)  # fmt: skip
 
 
 class Kept(dict):

@@ -1,4 +1,4 @@
-"""Divergences against closed forms and against one lesion at a time; areas, ratios and their intervals."""
+"""Divergences against closed forms and against one lesion at a time."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from scipy.special import log_softmax
 import brodmann as bd
 from brodmann.errors import RecordingError
 from brodmann.lesions import divergence
-from brodmann.lesions.areas import area, crossed_interval, mean_interval, ratio_interval
 from brodmann.lesions.divergence import divergences, longest, prompt_batches
 from brodmann.lesions.importance import gradient_importance
 from brodmann.models import lesion
@@ -149,36 +148,3 @@ def test_gradient_importance_is_the_slope_of_the_loss():
     whole = gradient_importance(subject, PROMPTS, ANSWERS).reshape(4, 4)
     np.testing.assert_allclose((whole**2).sum(1), 1.0)
     np.testing.assert_allclose(gradient_importance(subject, PROMPTS, ANSWERS, tokens=1).reshape(4, 4), whole, rtol=1e-4)
-
-
-def test_area_is_the_integral_of_a_broken_line_from_zero():
-    share = np.array([0.1, 0.2, 0.4])
-    straight = np.stack([3 * share, share * 0 + 1], axis=-1)
-    np.testing.assert_allclose(area(share, straight), [3 * 0.4**2 / 2, 0.05 + 0.3])
-
-
-def test_an_interval_over_crossed_factors_sees_both():
-    rng = np.random.default_rng(3)
-    draws, prompts = rng.normal(0, 1, (10, 1)), rng.normal(0, 1, (1, 60))
-    only_prompts = mean_interval(np.repeat(5 + prompts, 10, 0)[:, None], np.random.default_rng(0), 2000)
-    both = mean_interval((5 + prompts + draws)[:, None], np.random.default_rng(0), 2000)
-    width = [float((found.high - found.low)[0]) for found in (only_prompts, both)]
-    np.testing.assert_allclose(width[0], 2 * 1.96 * prompts.std(ddof=1) / np.sqrt(60), rtol=0.1)
-    expected = 2 * 1.96 * np.sqrt(prompts.var() / 60 + draws.var() / 10)
-    np.testing.assert_allclose(width[1], expected, rtol=0.15)
-
-
-def test_a_ratio_covers_its_truth():
-    hits, rng = 0, np.random.default_rng(4)
-    for _ in range(200):
-        common = rng.lognormal(0, 0.5, (1, 40))
-        core = 1.5 * common * rng.lognormal(0, 0.2, (1, 40))
-        control = common * rng.lognormal(0, 0.2, (10, 1)) * rng.lognormal(0, 0.2, (10, 40))
-        found = ratio_interval(core, control, rng, 400)
-        hits += found.interval[0] <= 1.5 / np.exp(0.2**2 / 2) <= found.interval[1]
-    assert hits >= 180
-
-
-def test_one_level_of_every_factor_gives_no_interval():
-    with pytest.raises(ValueError, match="at least two levels"):
-        crossed_interval(lambda a: a[:, 0], (1,), rng=np.random.default_rng(0))

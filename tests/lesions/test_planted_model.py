@@ -98,7 +98,7 @@ def test_other_heads_of_the_same_layers_do_not_hurt(subject, recording, units):
 
 def test_the_study_supports_a_core_that_was_planted(subject, recording, single, units):
     ranking = xr.DataArray(single.mean(axis=1), dims="unit", coords={"unit": units["unit"].to_numpy()})
-    settings = LesionSettings(fractions=(2 / 72, 4 / 72), layer_draws=149, random_draws=5, lesion_bootstraps=500)
+    settings = LesionSettings(fractions=(2 / 72, 4 / 72), layer_draws=149, random_draws=5)
     found = study(subject, recording, order=ranking, settings=settings)
     findings = {finding.name: finding for finding in read_findings(found)}
     assert findings["core_against_layer_matched"].verdict == "supported"

@@ -22,7 +22,7 @@ from brodmann.recordings import answer_log_likelihood, recorded_text
 from brodmann.settings import LesionSettings
 from brodmann.stats import read_findings
 
-SETTINGS = LesionSettings(fractions=(0.1, 0.25, 0.4), layer_draws=4, random_draws=3, lesion_bootstraps=200)
+SETTINGS = LesionSettings(fractions=(0.1, 0.25, 0.4), layer_draws=4, random_draws=3)
 TEXTS = ["Once upon a time", "A dog ran", "The girl said that", "In the forest there was", "Tom and Mia", "It was cold"]
 
 
@@ -90,6 +90,15 @@ def test_summaries_follow_from_the_divergences(found):
         "core_against_layer_matched", "core_against_random", "core_against_norm_matched",
         "core_against_autocorrelation_matched", "importance_against_core",
     ]  # fmt: skip
+
+
+def test_sets_are_compared_at_the_share_that_was_really_removed(found):
+    assert found["fraction"].values[-1] == 6 / 16 != SETTINGS.fractions[-1]
+    areas = {name: found["area"].values[found["curve_order"].values == name] for name in claims.ORDERS}
+    again = claims.findings(claims.Evidence(areas, "head", 6 / 16, 0))
+    assert [one.p for one in again] == [one.p for one in read_findings(found)]
+    other = claims.findings(claims.Evidence(areas, "head", 0.4, 0))
+    assert [one.null for one in other] != [one.null for one in again]
 
 
 def test_a_killed_study_goes_on_to_the_same_bits(glass, recording, order, tmp_path):
@@ -180,7 +189,7 @@ def test_a_claim_must_beat_prompts_and_sets():
         prompts = rng.lognormal(0, 0.5, 30)
         areas = sets[:, None] * prompts * rng.lognormal(0, 0.1, (12, 30))
         evidence = claims.Evidence(
-            {"synergistic": areas[:1], "layer_matched": areas[1:], "random": areas[1:6]}, "head", 200, case
+            {"synergistic": areas[:1], "layer_matched": areas[1:], "random": areas[1:6]}, "head", 0.4, case
         )
         finding = claims.compare(evidence, "x", "x", "synergistic", "layer_matched", "x")
         supported += finding.verdict == "supported"
@@ -195,7 +204,7 @@ def test_a_claim_that_is_true_is_found():
     }
     areas |= dict.fromkeys(("norm_matched", "autocorrelation_matched"), prompts[None] * 1.05)
     areas |= {"synergistic": 3 * prompts[None], "importance": 1.5 * prompts[None], "redundant": prompts[None]}
-    found = {one.name: one for one in claims.findings(claims.Evidence(areas, "head", 500, 0))}
+    found = {one.name: one for one in claims.findings(claims.Evidence(areas, "head", 0.4, 0))}
     verdicts = [finding.verdict for finding in found.values()]
     assert verdicts == ["supported"] * 4 + ["contradicted"]
     assert found["core_against_norm_matched"].estimate == pytest.approx(3 / 1.05)

@@ -10,6 +10,7 @@ from brodmann.stats import (
     bca,
     bootstrap_interval,
     jackknife_interval,
+    jackknife_variance,
     resampling_weights,
     simultaneous_band,
     weighted_mean,
@@ -167,3 +168,14 @@ def test_intervals_move_with_the_data(scale, shift, seed):
         lambda weights: weights @ (scale * values + shift), 15, rng=np.random.default_rng(1), draws=300
     )
     np.testing.assert_allclose(moved.interval, scale * np.array(plain.interval) + shift, rtol=1e-7, atol=1e-7)
+
+
+def test_the_jackknife_of_a_difference_has_welchs_variance_and_freedom(rng):
+    one, other = rng.normal(0, 1, 6), rng.normal(0, 3, 11)
+    without = [(one.sum() - one) / 5 - other.mean(), one.mean() - (other.sum() - other) / 10]
+    parts = np.array([one.var(ddof=1) / 6, other.var(ddof=1) / 11])
+    variance, freedom = jackknife_variance([*without, np.array([7.0])])
+    np.testing.assert_allclose([variance, freedom], [parts.sum(), parts.sum() ** 2 / (parts**2 / [5, 10]).sum()])
+    variance, freedom = jackknife_variance([np.ones((4, 2))])
+    assert variance.tolist() == [0, 0]
+    assert np.isnan(freedom).all()

@@ -20,6 +20,7 @@ from brodmann.allocation.contrasts import (
     resampled,
 )
 from brodmann.allocation.density import Yardstick, outcomes, random_groups
+from brodmann.stats import jackknife_variance
 
 COMPARED = ("core", "others", "relative")
 """Ratios that are reported: the core's own, that of its layer-matched others, and the first over the second."""
@@ -109,16 +110,10 @@ def widened(
     estimate, samples, without
         The statistic of the data, of its resamplings (draw, ...) and without each prompt (prompt, ...).
     """
-    variance, freedom = np.zeros(estimate.shape), np.zeros(estimate.shape)
-    for each in np.unique(label):
-        some = without[label == each]
-        count = len(some)
-        if count > 1:
-            part = (count - 1) / count * ((some - some.mean(axis=0)) ** 2).sum(axis=0)
-            variance, freedom = variance + part, freedom + part**2 / (count - 1)
+    variance, freedom = jackknife_variance([without[label == each] for each in np.unique(label)])
     spread = samples.std(axis=0)
     known = (spread > 0) & (freedom > 0)
-    student = stdtrit(np.divide(variance**2, freedom, out=np.ones(estimate.shape), where=known), (1 + level) / 2)
+    student = stdtrit(np.where(known, freedom, 1.0), (1 + level) / 2)
     factor = np.divide(np.sqrt(variance), spread, out=np.ones(estimate.shape), where=known)
     return np.asarray(estimate + (samples - estimate) * factor * student / ndtri((1 + level) / 2))
 

@@ -9,7 +9,7 @@ from brodmann import look
 from brodmann.allocation import figures_text
 from brodmann.allocation.figures_axes import POOLED, dot, log_axis, pick, ratio_text, upright_one
 from brodmann.page import Panel
-from brodmann.plotting import band, has, heading, hline, label, layout, line, text_number
+from brodmann.plotting import band, has, heading, hline, label, layout, line, named_rows, text_number
 
 _MEASURES = {"density": "density", "level": "level", "hoyer": "Hoyer sparsity", "participation": "participation"}
 
@@ -104,7 +104,7 @@ def measures(dataset: xr.Dataset) -> Panel | None:
              for measure, v in rows]  # fmt: skip
     figure = layout(
         {"title": "core over others", **log_axis(float(np.log(min(spans))), float(np.log(max(spans))))},
-        {"range": [-0.7, len(rows) - 0.3], "tickvals": list(range(len(rows))), "ticktext": words},
+        named_rows(words),
         columns=2, annotations=notes, shapes=[upright_one(""), upright_one("2")], height=90 + 26 * len(rows),
     )  # fmt: skip
     figure["yaxis2"] |= {"showticklabels": False}
@@ -131,8 +131,7 @@ def texts(dataset: xr.Dataset) -> Panel | None:
     shown = [("surprisal", "surprisal (nats)"), ("token_distance", "distance of vocabulary from neutral")]
     shown += [("accuracy", "share of right answers")] if has(dataset, "accuracy") else []
     traces: list[dict[str, Any]] = []
-    figure = layout({}, {"range": [-0.7, len(names) - 0.3], "tickvals": list(range(len(names))), "ticktext": names},
-                    columns=len(shown), height=90 + 26 * len(names))  # fmt: skip
+    figure = layout({}, named_rows(names), columns=len(shown), height=90 + 26 * len(names))
     for k, (variable, words) in enumerate(shown):
         axis = str(k + 1) if k else ""
         values = dataset[variable].values[last]

@@ -7,7 +7,7 @@ surprisal and position. A dense transformer computes as much on easy as on hard 
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial as bound
 from typing import Any
@@ -22,11 +22,9 @@ from brodmann.allocation.results import layer_variables, neuron_variables, ratio
 from brodmann.allocation.texts import Condition, asking_texts, check_room, conditions, fixed_texts
 from brodmann.errors import RecordingError
 from brodmann.models import Subject
-from brodmann.partial import Partial
+from brodmann.partial import Partial, Progress
 from brodmann.settings import SIGNALS, AllocationSettings, Signal, digest, to_dict
 
-Progress = Callable[..., None]
-"""Called with what is being done and, while it goes on, the share that is done."""
 _PERPLEXITY_TEXTS = 16
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from brodmann.errors import SettingsError
 from brodmann.models import Subject
+from brodmann.ranges import check_ranges
 from brodmann.settings import AllocationSettings
 from brodmann.tasks import SIMPLE, TASKS, Item, Task, named, running
 
@@ -83,16 +84,14 @@ def rungs(task: Task, count: int) -> list[tuple[float, int]]:
 
 
 def check_room(subject: Subject, settings: AllocationSettings) -> None:
-    """Refuse texts that do not fit the model's context.
+    """Refuse numbers that cannot work, and texts that do not fit the model's context.
 
     Raises
     ------
     SettingsError
         With what to change.
     """
-    for name, least in (("text_context", 4), ("text_steps", 2), ("task_texts", 2), ("neutral_texts", 4)):
-        if getattr(settings, name) < least:
-            raise SettingsError(f"{name} = {getattr(settings, name)}; it must be at least {least}")
+    check_ranges(settings)
     longest = settings.text_context + max(settings.text_steps, settings.answer_tokens)
     if subject.context_length is not None and longest > subject.context_length:
         raise SettingsError(

@@ -13,9 +13,10 @@ import xarray as xr
 
 from brodmann.atlas.engines import Engine, LocalEngine, Tell
 from brodmann.atlas.job import Job
-from brodmann.atlas.plan import check_lengths, check_ranges, choose
+from brodmann.atlas.plan import check_lengths, choose
 from brodmann.atlas.store import Folder, open_result
 from brodmann.errors import SettingsError
+from brodmann.ranges import check_ranges
 from brodmann.settings import MapSettings, digest, of_units
 from brodmann.stats import Finding
 

@@ -6,7 +6,6 @@ opens no model: it starts from a `Basis`, which is what opening the model and th
 """
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -88,40 +87,6 @@ class Plan:
     def result_path(self, study: str) -> str:
         """Path of a study's result inside the atlas."""
         return f"results/{study}-{self.results[study]}.zarr"
-
-
-# section, setting, least value, most value (both allowed), in words
-_RANGES: tuple[tuple[str, str, float, float, str], ...] = (
-    ("record", "new_tokens", 1, math.inf, "at least 1"),
-    ("record", "batch_size", 1, math.inf, "at least 1"),
-    ("record", "min_tokens", 1, math.inf, "at least 1"),
-    ("synergy", "tau", 1, math.inf, "at least 1"),
-    ("synergy", "core_fraction", 1e-6, 1 - 1e-6, "between 0 and 1"),
-    ("synergy", "bootstraps", 1, math.inf, "at least 1"),
-    ("synergy", "surrogates", 1, math.inf, "at least 1"),
-    ("synergy", "null_models", 0, math.inf, "at least 0"),
-    ("synergy", "graph_nulls", 1, math.inf, "at least 1"),
-    ("track", "growth_null_models", 0, math.inf, "at least 0"),
-    ("track", "growth_surrogates", 2, math.inf, "at least 2"),
-    ("track", "growth_bootstraps", 1, math.inf, "at least 1"),
-    ("track", "growth_subsets", 1, math.inf, "at least 1"),
-    ("track", "induction_sequences", 2, math.inf, "at least 2"),
-    ("track", "induction_tokens", 4, math.inf, "at least 4"),
-)
-
-
-def check_ranges(settings: MapSettings) -> None:
-    """Refuse numbers that cannot work, before anything is loaded.
-
-    Raises
-    ------
-    SettingsError
-        Names the setting and its limits.
-    """
-    for section, name, least, most, words in _RANGES:
-        value = getattr(getattr(settings, section), name)
-        if not least <= value <= most:
-            raise SettingsError(f"{name} = {value}; it must be {words}")
 
 
 def check_lengths(settings: MapSettings, chosen: Iterable[Study]) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 from brodmann.atlas.atlas import Atlas, override
 from brodmann.atlas.engines import Engine, Tell
 from brodmann.atlas.family import STUDIES, Family, Member, slug
-from brodmann.atlas.plan import check_lengths, check_ranges, choose
+from brodmann.atlas.plan import check_lengths, choose
 from brodmann.atlas.source import find, read_header
 from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError
+from brodmann.ranges import check_ranges
 from brodmann.settings import MapSettings, to_dict
 
 

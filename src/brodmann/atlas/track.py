@@ -14,11 +14,12 @@ from typing import Any
 from brodmann.atlas.atlas import Atlas, override
 from brodmann.atlas.engines import Engine, Tell
 from brodmann.atlas.family import STUDIES, Family, Member, slug
-from brodmann.atlas.plan import check_lengths, check_ranges, choose
+from brodmann.atlas.plan import check_lengths, choose
 from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError
 from brodmann.models.packaged import PACKAGED
 from brodmann.models.packaged import checkpoints as packaged_checkpoints
+from brodmann.ranges import check_ranges
 from brodmann.settings import MapSettings, to_dict
 
 _STEP = (re.compile(r"step[-_]?(\d+)([kKmM]?)"), re.compile(r"(?:checkpoint|ckpt|iter)[-_]?(\d+)([kKmM]?)"))

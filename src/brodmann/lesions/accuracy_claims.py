@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import stats as distributions
 
-from brodmann.lesions.areas import crossed_interval
+from brodmann.lesions.areas import Interval, difference_interval
 from brodmann.stats import Finding, conclude, correct, p_value, prediction_p_value, sign_flip_test
 
 SOURCE = "Urbina-Rodriguez et al. 2026, arXiv 2601.06851"
@@ -61,21 +61,12 @@ class Marked:
         return ""
 
 
-@dataclass(frozen=True)
-class Difference:
-    """By how much accuracy under one set lies below that under another."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-def findings(marked: Sequence[Marked], *, kind: str, share: float, bootstraps: int, seed: int) -> tuple[Finding, ...]:
+def findings(marked: Sequence[Marked], *, kind: str, share: float, seed: int) -> tuple[Finding, ...]:
     """One finding per task, p values corrected for their number."""
-    return correct([_finding(each, kind, share, bootstraps, seed) for each in marked])
+    return correct([_finding(each, kind, share, seed) for each in marked])
 
 
-def below(one: np.ndarray, other: np.ndarray, *, draws: int, rng: np.random.Generator) -> Difference:
+def below(one: np.ndarray, other: np.ndarray) -> Interval:
     """Accuracy under the second set minus that under the first, over questions and draws.
 
     Parameters
@@ -83,21 +74,13 @@ def below(one: np.ndarray, other: np.ndarray, *, draws: int, rng: np.random.Gene
     one, other
         Marks (draw, question) of the same questions.
     """
-
-    def statistic(of_one: np.ndarray, of_other: np.ndarray, of_questions: np.ndarray) -> np.ndarray:
-        first = np.einsum("kd,dq,kq->k", of_one, one.astype(float), of_questions, optimize=True)
-        second = np.einsum("kd,dq,kq->k", of_other, other.astype(float), of_questions, optimize=True)
-        return np.asarray(second - first)
-
-    found = crossed_interval(statistic, (one.shape[0], other.shape[0], one.shape[1]), rng=rng, draws=draws)
-    low, high = found.interval
-    return Difference(float(found.estimate), low, high)
+    return difference_interval(other.astype(float), one.astype(float))
 
 
-def _finding(marked: Marked, kind: str, share: float, bootstraps: int, seed: int) -> Finding:
+def _finding(marked: Marked, kind: str, share: float, seed: int) -> Finding:
     rng = np.random.default_rng([seed, *marked.task.encode()])
     core, matched = marked.under["core"], marked.under["same layers"]
-    found = below(core, matched, draws=bootstraps, rng=rng)
+    found = below(core, matched)
     flips = sign_flip_test(matched.mean(axis=0) - core.mean(axis=0), rng=rng, alternative="greater")
     per_set = matched.mean(axis=1)
     accuracy = float(core.mean())
@@ -105,7 +88,7 @@ def _finding(marked: Marked, kind: str, share: float, bootstraps: int, seed: int
     if math.isnan(next_set):  # all sets cost the same
         next_set = p_value(accuracy, per_set, "less")
     floor = marked.floor
-    interval = (-math.inf, math.inf) if floor else (found.low, found.high)
+    interval = (-math.inf, math.inf) if floor else found.ends
     done = "Removing" if kind == "zero" else "Noise on"
     shares = ", ".join(f"{name} {marked.accuracy(name):.0%}" for name in ("intact", *SETS))
     said = f"accuracy, {marked.words}: {shares}; guessing {marked.chance:.0%}"
@@ -114,7 +97,7 @@ def _finding(marked: Marked, kind: str, share: float, bootstraps: int, seed: int
         f"core_accuracy_{marked.task.replace(' ', '_')}",
         f"{done} the core costs more right answers to '{marked.task}' than {done.lower()} as many random units of the"
         " same layers",
-        estimate=found.estimate, interval=interval,
+        estimate=float(found.estimate), interval=interval,
         nulls={"the next random set of the same layers": per_set.mean() - per_set},
         p_values={"the next random set of the same layers": next_set, "signs of questions flipped": flips.p},
         margin=MARGIN, units="of accuracy (same layers minus core)", n=int(marked.intact.size),

@@ -8,7 +8,7 @@ import xarray as xr
 
 from brodmann import look
 from brodmann.page import Chapter, Panel
-from brodmann.plotting import has, heading, layout, text_number
+from brodmann.plotting import has, heading, layout, named_rows, text_number
 from brodmann.stats import read_findings
 
 _SHOWN = (
@@ -40,7 +40,7 @@ def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
         "the ranking, and random sets with and without regard to layers.",
         panels=panels,
         unit_columns={},
-        citations=("urbina2026", "holm1979"),
+        citations=("urbina2026", "efron1981", "satterthwaite1946", "holm1979"),
         readings=(
             "Tasks: solved examples and a question as plain text, without instruction or chat template; "
             + ("the likeliest of the choices is the answer, by the sum over its tokens."
@@ -66,7 +66,7 @@ def accuracies(dataset: xr.Dataset) -> Panel | None:
             traces.append(_mark([value], y + 0.16, name, colour, symbol, 10))
     figure = layout(
         {"title": "share of right answers", "range": [-0.03, 1.03], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
-        {"range": [-0.7, len(tasks) - 0.3], "tickvals": list(range(len(tasks))), "ticktext": tasks},
+        named_rows(tasks),
         height=90 + 44 * len(tasks),
     )  # fmt: skip
     means = [float(dataset["accuracy"].sel(shown=name).mean()) for name in ("intact", "core", "same layers")]
@@ -107,7 +107,7 @@ def differences(dataset: xr.Dataset) -> Panel | None:
     suffixes = [str(column + 1) if column else "" for column in range(len(controls))]
     figure = layout(
         {"title": "accuracy lost beyond control"},
-        {"range": [-0.7, len(tasks) - 0.3], "tickvals": list(range(len(tasks))), "ticktext": tasks},
+        named_rows(tasks),
         columns=len(controls), height=90 + 32 * len(tasks),
         annotations=[heading(f"Against {name}", suffix) for name, suffix in zip(controls, suffixes, strict=True)],
         shapes=[zero | {"xref": f"x{suffix}", "yref": f"y{suffix} domain"} for suffix in suffixes],

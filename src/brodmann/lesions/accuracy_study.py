@@ -7,7 +7,7 @@ noise of a strength at which random sets cost a set share.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,15 @@ import xarray as xr
 from brodmann.errors import RecordingError, SettingsError
 from brodmann.lesions import orders
 from brodmann.lesions.accuracy import Condition, marks, unit_sets
-from brodmann.lesions.accuracy_claims import SETS, Difference, Marked, below, findings
+from brodmann.lesions.accuracy_claims import SETS, Marked, below, findings
 from brodmann.lesions.calibrate import find_alpha
 from brodmann.lesions.ranking import find_ranking, ranked_units
 from brodmann.models import Subject
-from brodmann.partial import Partial
+from brodmann.partial import Partial, Progress
+from brodmann.ranges import check_ranges
 from brodmann.settings import SIGNALS, AccuracySettings, Signal, digest, to_dict
 from brodmann.tasks import Quiz, named, quiz, read_harness
 
-Progress = Callable[..., None]
-"""Called with what is being done and, while it goes on, the share that is done."""
 CONTROLS = ("same layers", "random", "redundant")
 _NOISE_DRAWS = 3
 _CALIBRATED_ON = 2
@@ -88,7 +87,7 @@ def study(
     settings = settings or AccuracySettings()
     say = progress or (lambda *_: None)
     signal = _signal(subject, recording)
-    _check(settings)
+    check_ranges(settings)
     ranked = ranked_units(subject.anatomy.units(signal), subject.label, recording, find_ranking(order, results))
     quizzes = make_quizzes(settings, seed)
     sets = unit_sets(
@@ -106,7 +105,7 @@ def study(
         right.append(asker.ask(condition))
         say("questions", (number + 1) / len(conditions))
     marked = _marked(quizzes, conditions, np.array(right))
-    result = _dataset(quizzes, conditions, np.array(right), marked, settings, seed)
+    result = _dataset(quizzes, conditions, np.array(right), marked)
     holds = [[np.mean([unit in each for each in sets[name]]) for unit in ranked.unit] for name in SETS]
     result = result.assign_coords(unit=ranked.unit, unit_layer=("unit", ranked.layer), set_name=list(SETS))
     result["lesioned"] = (("set_name", "unit"), np.array(holds), {"long_name": "share of draws that hold the unit"})
@@ -114,10 +113,8 @@ def study(
         "title": f"Tasks of {subject.label} under lesion", "settings": json.dumps(to_dict(settings)),
         "provenance": json.dumps(dict(subject.provenance)), "signal": signal, "kind": SIGNALS[signal].kind,
         "findings": json.dumps([
-            finding.to_dict() for finding in findings(
-                marked, kind=settings.accuracy_kind, share=settings.accuracy_share,
-                bootstraps=settings.accuracy_bootstraps, seed=seed,
-            )
+            finding.to_dict()
+            for finding in findings(marked, kind=settings.accuracy_kind, share=settings.accuracy_share, seed=seed)
         ]),
         "seed": seed, "seconds": time.perf_counter() - start, **({} if alpha is None else {"alpha": alpha}),
     }  # fmt: skip
@@ -206,16 +203,9 @@ def _marked(quizzes: tuple[Quiz, ...], conditions: list[Condition], right: np.nd
 
 
 def _dataset(
-    quizzes: tuple[Quiz, ...], conditions: list[Condition], right: np.ndarray, marked: list[Marked],
-    settings: AccuracySettings, seed: int,
-) -> xr.Dataset:  # fmt: skip
-    gaps: list[list[Difference]] = []
-    for control in CONTROLS:
-        rng = np.random.default_rng([seed, 2, *control.encode()])
-        gaps.append([
-            below(each.under["core"], each.under[control], draws=settings.accuracy_bootstraps, rng=rng)
-            for each in marked
-        ])  # fmt: skip
+    quizzes: tuple[Quiz, ...], conditions: list[Condition], right: np.ndarray, marked: list[Marked]
+) -> xr.Dataset:
+    gaps = [[below(each.under["core"], each.under[control]) for each in marked] for control in CONTROLS]
     shown = ("intact", *SETS)
     words = {"units": "1"}
     variables: dict[str, Any] = {
@@ -225,21 +215,13 @@ def _dataset(
         "untestable": ("task", np.array([bool(each.floor) for each in marked])),
     }  # fmt: skip
     for end, field in (("", "estimate"), ("_low", "low"), ("_high", "high")):
-        values = np.array([[getattr(gap, field) for gap in row] for row in gaps])
+        values = np.array([[float(getattr(gap, field)) for gap in row] for row in gaps])
         variables[f"difference{end}"] = (("control", "task"), values, words)
     coords = {
         "task": [each.name for each in quizzes], "shown": list(shown), "control": list(CONTROLS),
         "set": ("lesion", [each.name for each in conditions]), "draw": ("lesion", [each.draw for each in conditions]),
     }  # fmt: skip
     return xr.Dataset(variables, coords)
-
-
-def _check(settings: AccuracySettings) -> None:
-    if not 0 < settings.accuracy_share <= 0.5:
-        raise SettingsError(f"accuracy_share = {settings.accuracy_share}; it must be above 0 and at most 0.5")
-    for name, least in (("control_sets", 3), ("random_unit_sets", 1), ("questions", 5), ("shots", 0)):
-        if getattr(settings, name) < least:
-            raise SettingsError(f"{name} = {getattr(settings, name)}; it must be at least {least}")
 
 
 def _signal(subject: Subject, recording: xr.Dataset) -> Signal:

@@ -1,16 +1,36 @@
 """Areas under lesion curves, their ratios, and intervals over prompts and draws together.
 
 A curve of a random order varies with the prompts and with the draw of the order, which are crossed: every order is run
-on every prompt. Both are resampled, each with weights of its own (the pigeonhole bootstrap of Owen 2007, which errs on
-the wide side), with the bias and skewness corrections of BCa. Verdicts are made elsewhere.
+on every prompt. Resampling both (Owen 2007) sees five or ten draws as less spread than they are. So the variance is the
+jackknife's, factor by factor (Efron and Stein 1981), the quantile Student's t with Satterthwaite's degrees of freedom
+(1946), and a ratio is taken by its logarithm. Planted lognormal draws whose areas vary by a third, 60 prompts: 94 and
+95 % of intervals of a ratio cover it (5 and 10 draws), where resampling gave 87 and 91; draws that vary by two thirds
+93 and 94. What prompts and draws do together is counted twice: where little else varies, 98 to 99 %. Means of those
+draws are covered in 93 and 94 % (resampling: 89 and 92), in 90 and 92 where draws vary by two thirds (82 and 87).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import stdtrit
 
-from brodmann.stats import Bootstrap, bca, resampling_weights
+from brodmann.stats import jackknife_variance
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """A statistic of any shape "*shape", and its equal-tailed interval element by element."""
+
+    estimate: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """(low, high) of a statistic that is a single number."""
+        return float(self.low), float(self.high)
 
 
 def area(
@@ -41,15 +61,8 @@ def area(
     return np.asarray(np.trapezoid(y, x, axis=-2))
 
 
-def crossed_interval(
-    statistic: Callable[..., np.ndarray],
-    sizes: tuple[int, ...],
-    *,
-    rng: np.random.Generator,
-    draws: int = 2000,
-    level: float = 0.95,
-) -> Bootstrap:
-    """Bootstrap a statistic over several crossed factors, such as prompts and draws.
+def crossed_interval(statistic: Callable[..., np.ndarray], sizes: tuple[int, ...], level: float = 0.95) -> Interval:
+    """Interval of a statistic over several crossed factors, such as prompts and draws.
 
     Parameters
     ----------
@@ -57,64 +70,81 @@ def crossed_interval(
         Weights (k, n) of each factor, rows summing to 1 -> values (k, ...).
     sizes
         Levels of each factor; one with a single level is held as it is.
-    rng, draws, level
-        As in `stats.bootstrap_interval`.
+    level
+        Confidence level.
+
+    Raises
+    ------
+    ValueError
+        If every factor has one level.
 
     Examples
     --------
     >>> import numpy as np
     >>> values = np.random.default_rng(0).normal(1.0, 1.0, (5, 60))
-    >>> found = crossed_interval(lambda d, p: np.einsum("kd,dp,kp->k", d, values, p), (5, 60),
-    ...                          rng=np.random.default_rng(1))
-    >>> bool(found.interval[0] < values.mean() < found.interval[1])
+    >>> found = crossed_interval(lambda d, p: np.einsum("kd,dp,kp->k", d, values, p), (5, 60))
+    >>> bool(found.low < values.mean() < found.high)
     True
     """
     whole = [np.full((1, n), 1.0 / n) for n in sizes]
     estimate = np.asarray(statistic(*whole), dtype=float)[0]
-    drawn = [resampling_weights(n, draws, rng) if n > 1 else np.ones((draws, 1)) for n in sizes]
-    samples = np.asarray(statistic(*drawn), dtype=float)
     left_out = []
     for place, n in enumerate(sizes):
         if n < 2:
             continue
         weights = [np.repeat(each, n, axis=0) for each in whole]
         weights[place] = (np.ones((n, n)) - np.eye(n)) / (n - 1)
-        values = np.asarray(statistic(*weights), dtype=float)
-        # each factor's influence is counted from its own mean
-        left_out.append(values - values.mean(axis=0) + estimate)
+        left_out.append(np.asarray(statistic(*weights), dtype=float))
     if not left_out:
-        raise ValueError("a bootstrap needs a factor with at least two levels")
-    return bca(np.asarray(estimate), samples, np.concatenate(left_out), level)
+        raise ValueError("an interval needs a factor with at least two levels")
+    variance, freedom = jackknife_variance(left_out)
+    reach = stdtrit(np.where(freedom > 0, freedom, 1.0), (1 + level) / 2) * np.sqrt(variance)
+    return Interval(np.asarray(estimate), np.asarray(estimate - reach), np.asarray(estimate + reach))
 
 
-def mean_interval(values: Float[np.ndarray, "draw fraction prompt"], rng: np.random.Generator, draws: int) -> Bootstrap:
+def mean_interval(values: Float[np.ndarray, "draw fraction prompt"]) -> Interval:
     """Mean over prompts and draws at each fraction, with its interval."""
 
     def statistic(of_draws: np.ndarray, of_prompts: np.ndarray) -> np.ndarray:
         return np.asarray(np.einsum("kd,dfp,kp->kf", of_draws, values, of_prompts, optimize=True))
 
-    return crossed_interval(statistic, (values.shape[0], values.shape[2]), rng=rng, draws=draws)
+    return crossed_interval(statistic, (values.shape[0], values.shape[2]))
 
 
-def ratio_interval(
-    first: Float[np.ndarray, "draw prompt"],
-    second: Float[np.ndarray, "draw_ prompt"],
-    rng: np.random.Generator,
-    draws: int,
-) -> Bootstrap:
+def difference_interval(first: Float[np.ndarray, "draw prompt"], second: Float[np.ndarray, "draw_ prompt"]) -> Interval:
+    """Mean of the first minus that of the second, with its interval; both were run on the same prompts."""
+
+    def statistic(of_first: np.ndarray, of_second: np.ndarray, of_prompts: np.ndarray) -> np.ndarray:
+        return np.asarray(_mean(first, of_first, of_prompts) - _mean(second, of_second, of_prompts))
+
+    return crossed_interval(statistic, (first.shape[0], second.shape[0], first.shape[1]))
+
+
+def ratio_interval(first: Float[np.ndarray, "draw prompt"], second: Float[np.ndarray, "draw_ prompt"]) -> Interval:
     """Ratio of two means over prompts and draws, with its interval; both orders were run on the same prompts.
+
+    The interval is that of the logarithm, so it lies around the ratio as 1/x and x do. It is NaN where a mean, or a
+    mean with one draw or prompt left out, is not above 0; the ratio itself is NaN where the second mean is not.
 
     Examples
     --------
     >>> import numpy as np
     >>> one = np.random.default_rng(0).uniform(1, 2, (1, 60))
-    >>> float(ratio_interval(3 * one, one, np.random.default_rng(1), 100).estimate)
+    >>> float(ratio_interval(3 * one, one).estimate)
     3.0
     """
 
     def statistic(of_first: np.ndarray, of_second: np.ndarray, of_prompts: np.ndarray) -> np.ndarray:
-        above = np.einsum("kd,dp,kp->k", of_first, first, of_prompts, optimize=True)
-        below = np.einsum("kd,dp,kp->k", of_second, second, of_prompts, optimize=True)
-        return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0))
+        both = np.stack([_mean(first, of_first, of_prompts), _mean(second, of_second, of_prompts)])
+        logs = np.log(both, out=np.full(both.shape, np.nan), where=both > 0)
+        return np.asarray(logs[0] - logs[1])
 
-    return crossed_interval(statistic, (first.shape[0], second.shape[0], first.shape[1]), rng=rng, draws=draws)
+    found = crossed_interval(statistic, (first.shape[0], second.shape[0], first.shape[1]))
+    below = second.mean()
+    estimate = np.asarray(first.mean() / below if below > 0 else np.nan)
+    low, high = (estimate * np.exp(end - found.estimate) for end in (found.low, found.high))
+    return Interval(estimate, np.asarray(low), np.asarray(high))
+
+
+def _mean(values: np.ndarray, of_draws: np.ndarray, of_prompts: np.ndarray) -> np.ndarray:
+    return np.asarray((of_draws @ values * of_prompts).sum(axis=1))

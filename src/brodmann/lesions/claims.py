@@ -3,8 +3,8 @@
 Source of the claim: Urbina-Rodriguez et al. 2026 (arXiv 2601.06851), who compare with random orders only. The effect is
 the ratio of the areas under two lesion curves, 1 where both orders hurt alike.
 
-Two things vary, and a claim must survive both. *Prompts* are the unit of inference: the interval resamples them (and
-the draws of a random control with them), and flipping the signs of the prompts' differences gives a p. But all prompts
+Two things vary, and a claim must survive both. *Prompts* are the unit of inference: the interval leaves them out one by
+one (and the draws of a random control), and flipping the signs of the prompts' differences gives a p. But all prompts
 agree on a set of heads that happens to be harmful, so p over prompts alone would call nearly any set different from any
 other. *Sets* are the second source: would another set, drawn as the control is drawn, hurt as much? Few draws cannot
 answer by counting (5 draws give no p below 1/6), so the logarithms of their areas are taken as normal, and p is the
@@ -59,7 +59,8 @@ class Evidence:
     """Order -> area under each draw's curve for each prompt."""
     kind: str
     """``head`` or ``expert``."""
-    bootstraps: int
+    largest: float
+    """Largest share of the units that an order removes."""
     seed: int
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Caveats of each control; those under ``all`` belong to every finding."""
@@ -67,11 +68,6 @@ class Evidence:
     def generator(self, name: str) -> np.random.Generator:
         """Give every finding its own source of randomness, whatever the others draw."""
         return np.random.default_rng([self.seed, *name.encode()])
-
-
-LARGEST = 0.4
-"""Share of units that the default sweep ends with; `_two_sets` allows for sets of that size being disjoint."""
-NARROW = "with so few draws the interval is somewhat narrow (planted cases: 85 to 92 % where 95 % is meant)"
 
 
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
@@ -97,10 +93,10 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
     rng = evidence.generator(name)
     one, other = evidence.areas[first], evidence.areas[second]
     prompts = one.shape[1]
-    found = ratio_interval(one, other, rng, evidence.bootstraps)
+    found = ratio_interval(one, other)
     differences = one.mean(axis=0) - other.mean(axis=0)
     p_values = {"no difference over prompts": sign_flip_test(differences, rng=rng).p}
-    words, samples, p, note = _over_sets(one, other, evidence.areas["random"], second.replace("_", "-"))
+    words, samples, p, note = _over_sets(evidence, one, other, second.replace("_", "-"))
     p_values[words] = p
     share = float((differences > 0).mean())
     control = second if second != "synergistic" else first
@@ -108,7 +104,7 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
     return conclude(
         name, claim,
         estimate=float(found.estimate),
-        interval=found.interval if prompts >= FEWEST_PROMPTS else (-math.inf, math.inf),
+        interval=found.ends if prompts >= FEWEST_PROMPTS else (-math.inf, math.inf),
         nulls={words: samples}, p_values=p_values, reference=1.0,
         # Draws from the same layers hold much of the core, which pulls the ratio to 1: there a small ratio is no
         # evidence against the claim, only one below 1 is.
@@ -117,18 +113,18 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
         n=prompts, unit_of_inference="prompt", source=source, seed=evidence.seed,
         caveats=(
             f"in {share:.0%} of prompts the first order hurts more", note, *few,
-            *([NARROW] if 1 < len(other) < COUNTED else []),
             *evidence.notes.get(control, ()), *evidence.notes.get("all", ()),
         ),
     )  # fmt: skip
 
 
 def _over_sets(
-    one: np.ndarray, other: np.ndarray, random: np.ndarray, control: str
+    evidence: Evidence, one: np.ndarray, other: np.ndarray, control: str
 ) -> tuple[str, np.ndarray, float, str]:
     """Null over sets in words, draws of the ratio under it, p, and what to know about it."""
     if len(other) == 1:
-        return _two_sets(float(one.mean()), float(other.mean()), random.mean(axis=1))
+        random = evidence.areas["random"].mean(axis=1)
+        return _two_sets(float(one.mean()), float(other.mean()), random, evidence.largest)
     core, areas = float(one.mean()), other.mean(axis=1)
     rest = (areas.sum() - areas) / (len(areas) - 1)
     ratios = np.divide(areas, rest, out=np.ones_like(areas), where=rest > 0)
@@ -141,7 +137,7 @@ def _over_sets(
     return words, ratios, p, note
 
 
-def _two_sets(one: float, other: float, areas: np.ndarray) -> tuple[str, np.ndarray, float, str]:
+def _two_sets(one: float, other: float, areas: np.ndarray, largest: float) -> tuple[str, np.ndarray, float, str]:
     """Are two sets further apart than two random ones? p from the spread of the log areas of random orders."""
     note = "the control is one set of units; how much two sets differ by chance is taken from the random orders"
     pairs = np.array([a / b if b > 0 else math.nan for a, b in permutations(areas, 2)])
@@ -149,6 +145,6 @@ def _two_sets(one: float, other: float, areas: np.ndarray) -> tuple[str, np.ndar
     if min(one, other, *areas) > 0 and len(areas) > 1:
         # Controls outside the core are disjoint from it, and disjoint sets differ more than two independent ones: by
         # one over the square root of the share of units that is left at the largest fraction.
-        spread = float(np.log(areas).std(ddof=1)) * math.sqrt(2 / (1 - LARGEST))
+        spread = float(np.log(areas).std(ddof=1)) * math.sqrt(2 / (1 - largest))
         p = float(student.sf(math.log(one / other) / spread, len(areas) - 1)) if spread > 0 else math.nan
     return "two random orders", pairs, p, note

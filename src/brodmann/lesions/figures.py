@@ -57,7 +57,7 @@ def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
         summary=_summary(dataset, recording),
         panels=panels,
         unit_columns={"importance": "gradient importance"},
-        citations=("urbina2026", "michel2019", "owen2007", "efron1987", "holm1979"),
+        citations=("urbina2026", "michel2019", "efron1981", "satterthwaite1946", "holm1979"),
         readings=_readings(dataset),
     )
 

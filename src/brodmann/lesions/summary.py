@@ -1,7 +1,7 @@
 """What a sweep of lesions amounts to: means with intervals, areas, ratios, overlap and balance of the sets.
 
-Intervals are over prompts and, for random orders, draws together (`areas.crossed_interval`). Verdicts are made in
-`claims`; nothing is run here.
+Intervals are over prompts and, for random orders, draws together (`areas`). Verdicts are made in `claims`; nothing is
+run here.
 """
 
 from typing import Any
@@ -18,13 +18,7 @@ CONTROLS = tuple(name for name in ORDERS if name != "synergistic")
 
 
 def summarise(
-    recording: xr.Dataset,
-    ranked: Ranked,
-    curves: Curves,
-    nats: np.ndarray,
-    importance: np.ndarray,
-    rng: np.random.Generator,
-    bootstraps: int,
+    recording: xr.Dataset, ranked: Ranked, curves: Curves, nats: np.ndarray, importance: np.ndarray
 ) -> xr.Dataset:
     """Dataset of the lesion study, without attributes; `study` lists its variables.
 
@@ -38,8 +32,6 @@ def summarise(
         Divergences.
     importance : array (unit,)
         Gradient importance of the ranked units.
-    rng, bootstraps
-        For the intervals.
     """
     kept = {
         name: ("unit", recording[name].sel(unit=ranked.unit).values)
@@ -63,9 +55,9 @@ def summarise(
         "importance": ("unit", importance, _plain("gradient importance, within the layer")),
         "activity": ("unit", ranked.activity, _plain("mean activity")),
         "autocorrelation": ("unit", ranked.autocorrelation, _plain("lag-1 autocorrelation")),
-        **_means(curves, nats, rng, bootstraps),
+        **_means(curves, nats),
         **_sets(curves, ranked),
-        **_ratios(curves, nats, areas, rng, bootstraps),
+        **_ratios(curves, nats, areas),
     }
     return xr.Dataset(variables, coordinates)
 
@@ -78,13 +70,14 @@ def _removal(curves: Curves) -> np.ndarray:
     return removal
 
 
-def _means(curves: Curves, nats: np.ndarray, rng: np.random.Generator, bootstraps: int) -> dict[str, Any]:
+def _means(curves: Curves, nats: np.ndarray) -> dict[str, Any]:
     """Mean of each order at each step, its interval, and the range of its draws."""
     values = [curves.of(name, nats) for name in ORDERS]
-    bands = [mean_interval(each, rng, bootstraps) for each in values]
+    bands = [mean_interval(each) for each in values]
     means = [each.mean(axis=2) for each in values]
     dims, known = ("order", "fraction"), nats.shape[2] >= FEWEST_PROMPTS
-    low, high = (np.stack([getattr(band, end) for band in bands]) for end in ("low", "high"))
+    # a divergence is never below 0, an interval around a small mean may be
+    low, high = (np.stack([np.maximum(getattr(band, end), 0) for band in bands]) for end in ("low", "high"))
     return {
         "mean": (dims, np.stack([band.estimate for band in bands]), _nats("mean divergence")),
         "mean_low": (dims, low if known else np.full_like(low, np.nan), _nats("low end of its interval")),
@@ -109,11 +102,9 @@ def _sets(curves: Curves, ranked: Ranked) -> dict[str, Any]:
     }
 
 
-def _ratios(
-    curves: Curves, nats: np.ndarray, areas: np.ndarray, rng: np.random.Generator, bootstraps: int
-) -> dict[str, Any]:
+def _ratios(curves: Curves, nats: np.ndarray, areas: np.ndarray) -> dict[str, Any]:
     core = curves.of("synergistic", areas)
-    found = [ratio_interval(core, curves.of(name, areas), rng, bootstraps) for name in CONTROLS]
+    found = [ratio_interval(core, curves.of(name, areas)) for name in CONTROLS]
     top = curves.of("synergistic", nats).mean(axis=(0, 2))
     at = np.stack([top / curves.of(name, nats).mean(axis=(0, 2)) for name in CONTROLS])
     known = nats.shape[2] >= FEWEST_PROMPTS

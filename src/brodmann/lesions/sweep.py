@@ -7,25 +7,23 @@ data here; how it is found stands in `synergy`. Heads or experts are removed by 
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 
-from brodmann.errors import RecordingError, SettingsError
+from brodmann.errors import RecordingError
 from brodmann.lesions.claims import ORDERS, Evidence, findings
 from brodmann.lesions.divergence import divergences
 from brodmann.lesions.importance import gradient_importance
 from brodmann.lesions.ranking import find_ranking, make_curves, ranked_units
 from brodmann.lesions.summary import caveats, summarise
 from brodmann.models import Subject
-from brodmann.partial import Partial
+from brodmann.partial import Partial, Progress
+from brodmann.ranges import check_ranges
 from brodmann.recordings.drive import Tokens
 from brodmann.recordings.likelihood import recorded_text
 from brodmann.settings import SIGNALS, LesionSettings, Signal, digest, to_dict
-
-Progress = Callable[..., None]
-"""Called with what is being done and, while it goes on, the share that is done."""
 
 
 def study(
@@ -89,7 +87,7 @@ def study(
     start = time.perf_counter()
     settings = settings or LesionSettings()
     say = progress or (lambda *_: None)
-    _check(settings)
+    check_ranges(settings)
     signal = _signal(subject, recording)
     recording = recording.isel(prompt=np.flatnonzero([len(answer) > 0 for answer in recorded_text(recording)[1]]))
     prompts, answers = recorded_text(recording)
@@ -107,12 +105,10 @@ def study(
         partial=partial, on_pass=lambda done, total: say("lesions", done / total),
     ).reshape(*curves.gone.shape[:2], -1)  # fmt: skip
     say("intervals")
-    result = summarise(
-        recording, ranked, curves, nats, importance, np.random.default_rng([seed, 2]), settings.lesion_bootstraps
-    )
+    result = summarise(recording, ranked, curves, nats, importance)
     evidence = Evidence(
         {name: curves.of(name, result["area"].values) for name in ORDERS}, str(SIGNALS[signal].kind),
-        settings.lesion_bootstraps, seed, caveats(result, same_prompts=order is None),
+        float(curves.share[-1]), seed, caveats(result, same_prompts=order is None),
     )  # fmt: skip
     result.attrs = {
         "title": f"Lesions of {subject.label}",
@@ -126,18 +122,6 @@ def study(
         "seconds": time.perf_counter() - start,
     }  # fmt: skip
     return result
-
-
-def _check(settings: LesionSettings) -> None:
-    steps = settings.fractions
-    if not steps or list(steps) != sorted(set(steps)) or steps[0] <= 0 or steps[-1] > 0.5:
-        raise SettingsError(f"fractions = {', '.join(map(str, steps))}; they must ascend, above 0 and at most 0.5")
-    for name in ("layer_draws", "random_draws"):
-        if getattr(settings, name) < 2:
-            raise SettingsError(f"{name} = {getattr(settings, name)}; two draws at least tell how much draws differ")
-    for name in ("lesion_bootstraps", "lesion_tokens"):
-        if getattr(settings, name) < 1:
-            raise SettingsError(f"{name} = {getattr(settings, name)}; it must be at least 1")
 
 
 def _signal(subject: Subject, recording: xr.Dataset) -> Signal:

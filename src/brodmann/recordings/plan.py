@@ -18,6 +18,7 @@ import xarray as xr
 from brodmann import __version__
 from brodmann.errors import RecordingError, SettingsError
 from brodmann.models import Subject
+from brodmann.ranges import check_ranges
 from brodmann.recordings.prompts import Prompt, PromptSet
 from brodmann.recordings.tokens import Passage, mode_of, template_of, tokenise
 from brodmann.settings import SIGNALS, RecordSettings, digest, to_dict
@@ -209,9 +210,7 @@ def suits(plan: RecordingPlan, subject: Subject) -> bool:
 
 
 def _check(settings: RecordSettings) -> None:
-    for name in ("new_tokens", "batch_size", "min_tokens"):
-        if getattr(settings, name) < 1:
-            raise SettingsError(f"{name} = {getattr(settings, name)}; it must be at least 1")
+    check_ranges(settings)
     if settings.stop_at_eos and settings.min_tokens > settings.new_tokens:
         raise SettingsError(f"min_tokens = {settings.min_tokens} is more than new_tokens = {settings.new_tokens}")
 

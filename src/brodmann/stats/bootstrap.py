@@ -5,7 +5,7 @@ The statistic is a function of many resamplings at once, so that a mean over pro
 ``lambda weights: weights @ values``. It tests nothing: an interval is not a null model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -213,6 +213,41 @@ def jackknife_interval(estimate: float, left_out: Float[np.ndarray, " group"], l
     reach = float(stdtrit(groups - 1, (1 + level) / 2)) * error
     corrected = estimate - bias
     return Jackknife(estimate, bias, corrected, error, (corrected - reach, corrected + reach), level)
+
+
+def jackknife_variance(left_out: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Variance of a statistic of independent factors or strata, and its degrees of freedom.
+
+    Each contributes (n - 1)/n sum (left out - mean)^2 (Tukey 1958), on average no less than its share of the variance
+    (Efron and Stein 1981). Where factors are crossed, what they do together is counted once for each, so the sum errs
+    on the wide side. Degrees of freedom after Satterthwaite (1946): (sum of parts)^2 / sum of part^2 / (n - 1).
+
+    Parameters
+    ----------
+    left_out : sequence of arrays (level, *shape)
+        For each factor, the statistic without each of its n levels; a factor with one level is held as it is.
+
+    Returns
+    -------
+    variance, freedom : arrays (*shape)
+        Degrees of freedom are NaN where nothing varies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> values = np.array([1.0, 2.0, 6.0])
+    >>> variance, freedom = jackknife_variance([(values.sum() - values) / 2])
+    >>> bool(np.isclose(variance, values.var(ddof=1) / 3)), float(freedom.round(12))
+    (True, 2.0)
+    """
+    variance, squares = np.zeros(left_out[0].shape[1:]), np.zeros(left_out[0].shape[1:])
+    for values in left_out:
+        n = values.shape[0]
+        if n > 1:
+            part = (n - 1) / n * ((values - values.mean(axis=0)) ** 2).sum(axis=0)
+            variance, squares = variance + part, squares + part**2 / (n - 1)
+    freedom = np.divide(variance**2, squares, out=np.full(variance.shape, np.nan), where=squares > 0)
+    return np.asarray(variance), np.asarray(freedom)
 
 
 def simultaneous_band(result: Bootstrap, level: float | None = None) -> Bootstrap:
