@@ -25,7 +25,7 @@ from brodmann.settings import SIGNALS, MapSettings, Signal
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 _MEMORY_BANDWIDTH = 1.0e10  # bytes per second and CPU process: weights are read once per generation step
 _GPU_SPEED, _GPU_BANDWIDTH = 3.0e13, 1.0e12  # a middling data-centre card
-_EFFICIENCY = 0.5  # of the matrix product's speed that a forward pass reaches
+_EFFICIENCY = 1.0  # of the measured product's speed; torch's own products are faster, the rest of a pass is slower
 _CHARACTERS_PER_TOKEN = 4.0
 _TEMPLATE_TOKENS = 30
 _SECONDS_PER_PAIR = 1.2e-7  # Gaussian decomposition of one pair of units on one prompt, and what follows from it
