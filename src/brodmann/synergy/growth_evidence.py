@@ -25,7 +25,7 @@ from brodmann.synergy.growth import (
     upper_of_initialisations,
 )
 from brodmann.synergy.measure import measure_nodes, select
-from brodmann.synergy.onset import Onset, OnsetInterval, find_onset, onset_interval, step_position
+from brodmann.synergy.onset import Onset, OnsetInterval, find_onset, levels_of, onset_interval, step_position
 from brodmann.synergy.stage import with_redundancy
 from brodmann.synergy.surrogates import recombine
 
@@ -243,4 +243,4 @@ def _onset(band: Bootstrap, steps: np.ndarray, seed: int) -> tuple[Onset | None,
     onset = find_onset(band.estimate, step_position(steps), np.random.default_rng([seed, 5]), noise=noise)
     if onset is None:
         return None, None
-    return onset, onset_interval(band.samples, 3 if onset.bic["two steps"] < onset.bic["one step"] else 2)
+    return onset, onset_interval(band.samples, levels_of(onset.bic))
