@@ -131,7 +131,8 @@ def onset(evidence: GrowthEvidence) -> Finding:
             estimate=math.nan, interval=(math.nan, math.nan), units="BIC", **common,
         )  # fmt: skip
     noise = float(band.samples.var(axis=0, ddof=1).mean())
-    low, high = np.quantile(margins(band.samples, evidence.position, noise), [0.025, 0.975])
+    # a resampled contrast has the noise of the contrast and that of resampling
+    low, high = np.quantile(margins(band.samples, evidence.position, 2 * noise), [0.025, 0.975])
     # a jump is the onset of an inverted U only if it leads to one, and the series does not fall back
     last = float(band.estimate[-1])
     leads = found.first is not None and min(float(found.levels[found.first]), last) > max(0.0, float(band.estimate[0]))
