@@ -83,6 +83,10 @@ def _noise_words(reliability: np.ndarray) -> str:
     return f"a noisy ranking has a smaller contrast: split-half reliability first {first:.2f}, last {last:.2f}"
 
 
+def _spending(evidence: GrowthEvidence) -> str:
+    return evidence.settings.growth_spending.replace("_", " ")
+
+
 def _random_words(random: np.ndarray) -> str:
     if random.size < 2:
         return "fewer than two fresh random initialisations were run"
@@ -111,7 +115,8 @@ def emerged(evidence: GrowthEvidence) -> Finding:
         caveats=(
             f"the rule (above every null at the checkpoint's own level, reliability at least 0.5) holds at "
             f"{len(passed)} of {len(evidence.steps)} checkpoints" + (f": {', '.join(passed)}" if passed else ""),
-            f"5 % of false alarms are spent over them ({evidence.settings.growth_spending.replace('_', ' ')})",
+            f"5 % of false alarms by the draw of prompts are spent over them ({_spending(evidence)})",
+            "bounds of random weights and of surrogates are 97.5 % points at every checkpoint",
             f"contrast of excess synergy, nats: {', '.join(excesses)}",
             _random_words(random), ONE_RUN,
         ),

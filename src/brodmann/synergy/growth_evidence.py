@@ -230,7 +230,7 @@ def _looks(
     level = spending(reliability.size, kind=settings.growth_spending)
 
     def bound(found: Bootstrap) -> np.ndarray:
-        return lower_bounds(found.estimate, found.samples.std(axis=0, ddof=1), level)
+        return lower_bounds(found.estimate, found.samples.std(axis=0, ddof=1), level, found.n)
 
     points = [np.quantile(nulls[null], 0.975, axis=0) for null in excess]
     return Looks(
