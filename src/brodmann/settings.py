@@ -256,7 +256,7 @@ class TrackSettings:
     growth_bootstraps: int = 1000
     """Bootstrap samples over prompts, the same for all checkpoints."""
     growth_spending: Literal["pocock", "obrien_fleming", "even"] = "pocock"
-    """How 5 % of false alarms are spent over the checkpoints at which emergence is looked for."""
+    """How 5 % of false alarms by the draw of prompts are spent over the checkpoints that are looked at."""
     growth_subsets: int = 8
     """Random subsets of units by which models of several sizes are compared at equal number."""
     induction_sequences: int = 32

@@ -7,7 +7,7 @@ from scipy.special import ndtri
 
 from brodmann.allocation.density import layer_matched, yardstick
 from brodmann.allocation.evidence import Scene
-from brodmann.allocation.listening import Listened
+from brodmann.allocation.listening import Listened, curved
 from brodmann.allocation.texts import conditions
 from brodmann.settings import AllocationSettings
 
@@ -58,7 +58,7 @@ def plant(
     log_p += np.log(0.25 / np.exp(log_p[label <= 0]).mean(axis=(0, 1)))
     loud = _latent(rng, *log_p.shape) + ndtri(np.clip(np.exp(log_p), 1e-6, 0.98))
     activity = np.exp(units.normal(0, 1, layer.size) + 0.4 * loud).astype(np.float32)
-    covariates = np.stack([surprisal[:, :-1], surprisal[:, 1:], position], axis=-1)
+    covariates = curved(surprisal[:, :-1], surprisal[:, 1:], position)
     chosen = settings or AllocationSettings(ratio_bootstraps=1000, random_sets=199)
     chosen = replace(chosen, hard_tasks=FAMILIES[:families], rungs=1)
     against = yardstick(activity[label == -1])

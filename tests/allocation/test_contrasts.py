@@ -1,5 +1,7 @@
 """Log-linear ratios against closed forms, a slow fit and full resampling; the nulls' size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -12,6 +14,7 @@ from brodmann.allocation.contrasts import (
     resampled,
     two_sided,
 )
+from brodmann.allocation.listening import COVARIATES, curved
 
 LABEL = np.repeat([0, 1, 2], 12)
 
@@ -107,6 +110,44 @@ def test_exchanging_within_groups_moves_only_these(rng):
     fixed = exchange_residuals(values, LABEL, x, contrast, groups=np.arange(36), draws=5, rng=rng)
     np.testing.assert_allclose(fixed.null[:, 0], fixed.observed[0])
     assert abs(np.median(free.null)) < 0.3 < free.observed[0]
+
+
+CURVES = {
+    "quadratic": lambda nats: 0.02 * nats**2,
+    "bent down": lambda nats: 0.3 * nats - 0.025 * nats**2,
+    "saturating": lambda nats: 1.2 * (1 - np.exp(-nats / 2)),
+    "hinge": lambda nats: 0.25 * np.maximum(nats - 3, 0),
+}
+
+
+def bent(seed: int, curve) -> tuple[np.ndarray, Trials]:
+    """The core follows surprisal along a curve, its others do not; conditions differ in surprisal (twofold) only."""
+    rng = np.random.default_rng([seed, 7])
+    label = np.repeat([0, 1, 2], [40, 25, 25])
+    nats = rng.gamma(4.0, 0.5, (90, 25)) * np.where(label > 0, 2.0, 1.0)[:, None]
+    nats *= rng.gamma(20, 1 / 20, 90)[:, None]
+    read, position = nats[:, :-1], np.broadcast_to(np.arange(24.0), (90, 24))
+    plain = -1.3 + 0.05 * read - 0.008 * position + rng.normal(0, 0.15, (90, 1))
+    mean = np.exp(np.stack([plain + curve(read), plain]) + rng.normal(0, 0.05, (2, 90, 1)))
+    trials = Trials(np.empty((90, 24, 0), np.float32), curved(read, nats[:, 1:], position), label, 3)
+    return rng.gamma(10.0, mean / 10), trials
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_a_bent_dependence_on_surprisal_does_not_leak_into_the_ratio(curve):
+    """No effect of the condition is planted: intervals cover 1, which straight slopes alone miss most of the time."""
+    covered = {"bent": 0, "straight": 0}
+    runs, straight = 100, [COVARIATES.index(name) for name in COVARIATES if not name.startswith("log")]
+    for seed in range(runs):
+        values, trials = bent(seed, CURVES[curve])
+        without = replace(trials, covariates=trials.covariates[..., straight])
+        for name, each in (("bent", trials), ("straight", without)):
+            rng = np.random.default_rng(seed)
+            low, high = compare(values, each, np.array([[0, 0.5, 0.5]]), draws=100, rng=rng).interval[:, 2, 0]
+            covered[name] += low <= 1 <= high
+    assert covered["bent"] >= 0.88 * runs
+    assert covered["straight"] <= 0.5 * runs
+    assert len(straight) == 3
 
 
 def test_two_sided_p_counts_one_side_twice():

@@ -25,8 +25,9 @@ RATIOS = (
     "values that popular articles gave for the core, as values under test."
 )
 RATIOS_DETAIL = (
-    "All ratios are at equal surprisal of the token read and of the token produced, and at equal position. Units are "
-    "compared within layers, so a layer that lies wholly in the core or outside it adds nothing."
+    "All ratios are at equal surprisal of the token read and of the token produced (in nats and as log(1 + nats), so "
+    "that a bent dependence is held equal too), and at equal position. Units are compared within layers, so a layer "
+    "that lies wholly in the core or outside it adds nothing."
 )
 LADDER = (
     "Each line is a family of tasks, from its easiest to its hardest level: more digits, longer lists, more steps. All "
@@ -66,7 +67,8 @@ def readings(dataset: xr.Dataset) -> tuple[str, ...]:
     )
     equal = (
         "Allocation: ratios are at equal surprisal of the token read and of the token produced and at equal position, "
-        "by a log-linear model of each step; texts are the unit of inference."
+        "by a log-linear model of each step in position, both surprisals and log(1 + surprisal); texts are the unit of "
+        "inference."
     )
     return active, given, equal
 

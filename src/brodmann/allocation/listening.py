@@ -18,7 +18,10 @@ from brodmann.recordings.likelihood import answer_log_likelihood
 from brodmann.settings import Signal
 from brodmann.tasks import check
 
-COVARIATES = ("surprisal of the token read", "surprisal of the token produced", "position")
+COVARIATES = (
+    "surprisal of the token read", "surprisal of the token produced", "position",
+    "log(1 + surprisal) of the token read", "log(1 + surprisal) of the token produced",
+)  # fmt: skip
 Say = Callable[[float], None]
 
 
@@ -28,7 +31,7 @@ class Listened:
 
     activity: Float[np.ndarray, "text step unit"]
     covariates: Float[np.ndarray, "text step covariate"]
-    """In the order of `COVARIATES`: nats, nats, tokens."""
+    """In the order of `COVARIATES`: nats, nats, tokens, log nats, log nats."""
     label: Int[np.ndarray, " text"]
     correct: Bool[np.ndarray, " text"]
     """Whether the answer was right; True where nothing was asked."""
@@ -87,8 +90,20 @@ def surprisal(subject: Subject, texts: Sequence[Sequence[int]]) -> Float[np.ndar
 def _covariates(found: np.ndarray, first: int, steps: int) -> np.ndarray:
     """Covariates at the positions that produce tokens `first` to `first + steps` (exclusive)."""
     read, made = found[:, first - 1 : first + steps - 1], found[:, first : first + steps]
-    position = np.broadcast_to(np.arange(first - 1.0, first + steps - 1), read.shape)
-    return np.stack([read, made, position], axis=-1)
+    return curved(read, made, np.broadcast_to(np.arange(first - 1.0, first + steps - 1), read.shape))
+
+
+def curved(
+    read: Float[np.ndarray, "text step"], made: Float[np.ndarray, "text step"], position: Float[np.ndarray, "text step"]
+) -> Float[np.ndarray, "text step covariate"]:
+    """`COVARIATES`: surprisals of the tokens read and produced, positions, and both surprisals bent.
+
+    A straight slope alone lets a bent one into the ratios wherever conditions differ in surprisal: where it doubles,
+    intervals covered a planted ratio in 9 to 36 of 100 runs, with logarithms in 93 or more (parabola, saturation,
+    hinge). Squares do as well for parabolas and worse for the others, and let a token of 20 nats outweigh the rest. A
+    sharp bend inside the range of surprisals can still leave a rest (84 of 100).
+    """
+    return np.stack([read, made, position, np.log1p(read), np.log1p(made)], axis=-1)
 
 
 def in_batches(

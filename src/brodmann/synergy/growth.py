@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import ndtri
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
@@ -124,12 +123,23 @@ def lower_bounds(
     estimate: Float[np.ndarray, "*null step"],
     error: Float[np.ndarray, "*null step"],
     levels: Float[np.ndarray, " step"],
+    prompts: int,
 ) -> Float[np.ndarray, "*null step"]:
-    """Lower end of each checkpoint's interval at the level that the checkpoint may spend: estimate - z error.
+    """Lower end of each checkpoint's interval at the level that the checkpoint may spend.
 
-    Normal, because the levels of early looks are too small for quantiles of a bootstrap.
+    estimate - t error sqrt(n / (n - 1)), with Student's t of n - 1 degrees of freedom for n prompts: the levels of
+    single looks are too small for quantiles of a bootstrap, whose spread is that of n and not of n - 1. With the normal
+    quantile a dozen prompts raise false alarms at single looks two to four times as often as planned.
+
+    Parameters
+    ----------
+    error
+        Bootstrap standard error over prompts.
+    levels
+        Share of alpha that each checkpoint may spend, for both ends; only the lower end is used, which is half of it.
     """
-    return np.asarray(estimate + ndtri(np.clip(levels, 1e-300, 1.0) / 2) * error)
+    quantile = student.ppf(np.clip(levels, 1e-300, 1.0) / 2, prompts - 1)
+    return np.asarray(estimate + quantile * error * math.sqrt(prompts / (prompts - 1)))
 
 
 @dataclass(frozen=True, eq=False)

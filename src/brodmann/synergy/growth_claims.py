@@ -18,7 +18,7 @@ from brodmann.synergy.claims_memory import EXPLAINED
 from brodmann.synergy.evidence import SOURCE, trusted
 from brodmann.synergy.growth import Contrast, exchanged_growth
 from brodmann.synergy.growth_evidence import GrowthEvidence
-from brodmann.synergy.onset import margins, relate
+from brodmann.synergy.onset import CLEARLY, margins, relate
 
 NAMES: dict[Contrast, str] = {
     "thirds": "middle third minus both outer thirds",
@@ -83,6 +83,10 @@ def _noise_words(reliability: np.ndarray) -> str:
     return f"a noisy ranking has a smaller contrast: split-half reliability first {first:.2f}, last {last:.2f}"
 
 
+def _spending(evidence: GrowthEvidence) -> str:
+    return evidence.settings.growth_spending.replace("_", " ")
+
+
 def _random_words(random: np.ndarray) -> str:
     if random.size < 2:
         return "fewer than two fresh random initialisations were run"
@@ -111,7 +115,8 @@ def emerged(evidence: GrowthEvidence) -> Finding:
         caveats=(
             f"the rule (above every null at the checkpoint's own level, reliability at least 0.5) holds at "
             f"{len(passed)} of {len(evidence.steps)} checkpoints" + (f": {', '.join(passed)}" if passed else ""),
-            f"5 % of false alarms are spent over them ({evidence.settings.growth_spending.replace('_', ' ')})",
+            f"5 % of false alarms by the draw of prompts are spent over them ({_spending(evidence)})",
+            "bounds of random weights and of surrogates are 97.5 % points at every checkpoint",
             f"contrast of excess synergy, nats: {', '.join(excesses)}",
             _random_words(random), ONE_RUN,
         ),
@@ -119,11 +124,11 @@ def emerged(evidence: GrowthEvidence) -> Finding:
 
 
 def onset(evidence: GrowthEvidence) -> Finding:
-    """There is a step at which the contrast rises, rather than no change or a steady trend."""
+    """There is a step at which the contrast rises, rather than no change, a smooth trend or a drift."""
     found, between, band = evidence.onset, evidence.onset_interval, evidence.band
     common: dict[str, Any] = {
-        "n": evidence.main.prompts, "unit_of_inference": "prompt", "source": "Change points: Yao 1988",
-        "seed": evidence.seed,
+        "n": evidence.main.prompts, "unit_of_inference": "prompt", "seed": evidence.seed,
+        "source": "BIC of change points: Yao 1988; rivals and drift null: this project",
     }  # fmt: skip
     if found is None:
         return conclude(
@@ -131,29 +136,36 @@ def onset(evidence: GrowthEvidence) -> Finding:
             estimate=math.nan, interval=(math.nan, math.nan), units="BIC", **common,
         )  # fmt: skip
     noise = float(band.samples.var(axis=0, ddof=1).mean())
-    low, high = np.quantile(margins(band.samples, evidence.position, noise), [0.025, 0.975])
+    # a resampled contrast has the noise of the contrast and that of resampling
+    low, high = np.quantile(margins(band.samples, evidence.position, 2 * noise), [0.025, 0.975])
     # a jump is the onset of an inverted U only if it leads to one, and the series does not fall back
     last = float(band.estimate[-1])
     leads = found.first is not None and min(float(found.levels[found.first]), last) > max(0.0, float(band.estimate[0]))
-    estimate = found.margin if leads else min(found.margin, 0.0)
+    estimate = found.margin if leads and found.margin > CLEARLY else min(found.margin, 0.0)
     caveats = [
         "BIC: " + ", ".join(f"{shape} {value:.3g}" for shape, value in sorted(found.bic.items(), key=lambda b: b[1])),
-        f"p = {found.p:.2g} by exchanging checkpoints",
+        f"p = {found.p:.2g} by exchanging checkpoints, {found.drift_p:.2g} against a random walk read with noise",
     ]
     where = "no identifiable onset"
     if found.first is not None and not leads:
         caveats.append("a jump is there, but it does not lead from no inverted U to one that lasts")
+    if leads and found.margin <= CLEARLY:
+        caveats.append(f"a jump wins by {found.margin:.2g}; {CLEARLY:g} or less is no clear lead and counts as none")
     if found.identified and found.first is not None and leads:
         steps = evidence.steps
         where = f"between steps {steps[found.first - 1]:g} and {steps[found.first]:g}"
         if between is not None:
             where += f", interval {steps[max(between.low - 1, 0)]:g} to {steps[between.high]:g}"
             caveats.append(f"{between.absent:.0%} of resampled prompts show no rise")
-    caveats.append("exchanging checkpoints takes them as independent: a run that drifts can jump by chance")
+    caveats.append(
+        "a rise that is over within three checkpoints cannot be told from a jump, and with 14 checkpoints only jumps of"
+        " 6 standard deviations of the noise and more are seldom missed"
+    )
     return conclude(
         "onset", f"The inverted U has an onset in training ({where})", estimate=estimate,
         interval=trusted((min(float(low), estimate), max(float(high), estimate)), evidence.main.prompts),
-        p_values={"checkpoints exchanged": found.p}, units="BIC (best without a jump minus best with one)",
+        p_values={"checkpoints exchanged": found.p, "a drift from checkpoint to checkpoint": found.drift_p},
+        units="BIC (best without a jump minus best with one)",
         caveats=(*caveats, "the onset lies between two checkpoints, wherever they were kept", ONE_RUN), **common,
     )  # fmt: skip
 

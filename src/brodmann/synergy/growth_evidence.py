@@ -25,7 +25,7 @@ from brodmann.synergy.growth import (
     upper_of_initialisations,
 )
 from brodmann.synergy.measure import measure_nodes, select
-from brodmann.synergy.onset import Onset, OnsetInterval, find_onset, onset_interval, step_position
+from brodmann.synergy.onset import Onset, OnsetInterval, find_onset, levels_of, onset_interval, step_position
 from brodmann.synergy.stage import with_redundancy
 from brodmann.synergy.surrogates import recombine
 
@@ -230,7 +230,7 @@ def _looks(
     level = spending(reliability.size, kind=settings.growth_spending)
 
     def bound(found: Bootstrap) -> np.ndarray:
-        return lower_bounds(found.estimate, found.samples.std(axis=0, ddof=1), level)
+        return lower_bounds(found.estimate, found.samples.std(axis=0, ddof=1), level, found.n)
 
     points = [np.quantile(nulls[null], 0.975, axis=0) for null in excess]
     return Looks(
@@ -243,4 +243,4 @@ def _onset(band: Bootstrap, steps: np.ndarray, seed: int) -> tuple[Onset | None,
     onset = find_onset(band.estimate, step_position(steps), np.random.default_rng([seed, 5]), noise=noise)
     if onset is None:
         return None, None
-    return onset, onset_interval(band.samples, 3 if onset.bic["two steps"] < onset.bic["one step"] else 2)
+    return onset, onset_interval(band.samples, levels_of(onset.bic))

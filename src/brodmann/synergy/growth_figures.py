@@ -17,9 +17,13 @@ from brodmann.synergy.growth import CONTRASTS, Contrast
 from brodmann.synergy.growth_axis import onset_marks, ticks, told_onset
 from brodmann.synergy.growth_claims import NAMES
 from brodmann.synergy.growth_film import carpet, film
-from brodmann.synergy.onset import step_position
+from brodmann.synergy.onset import CLEARLY, step_position
 
 NULLS = {"circular_shift": "circular shift", "prompt_mismatch": "prompt mismatch"}
+RIVALS = (
+    "shapes without one (constant, line over log2(step), line over step, parabola, sigmoid over at least three gaps "
+    "between checkpoints, random walk read with noise)"
+)
 _DASHES = {"circular_shift": None, "prompt_mismatch": "dash"}
 
 
@@ -73,7 +77,10 @@ def _readings(dataset: xr.Dataset, recording: xr.Dataset) -> tuple[str, ...]:
     read = [
         f"Contrast: {NAMES[_form(dataset)]}, of the mean-rank scale from 0 to 1. The paper shows profiles only.",
         f"Surrogates: {chosen.get('growth_surrogates')} a prompt, kind and checkpoint; averages recombine them.",
-        "Onset: constant, steady trend over log2(step), one jump and two jumps compared by BIC.",
+        (
+            f"Onset: one jump or two against {RIVALS}, by BIC. A jump must win by {CLEARLY:g} and be rare among "
+            "exchanged checkpoints and among series of the fitted random walk."
+        ),
         f"Alpha is spent ({how}) by increments, without the joint distribution of the checkpoints.",
     ]
     if str(recording.attrs.get("mode", "generate")) == "generate":

@@ -119,7 +119,13 @@ def onset_words(evidence: GrowthEvidence, tested: Sequence[Finding]) -> dict[str
     onset, between, steps = evidence.onset, evidence.onset_interval, evidence.steps
     if onset is None:
         return {"identified": False, "why": "too few checkpoints"}
-    told: dict[str, Any] = {"shape": onset.shape, "bic": onset.bic, "p": onset.p, "identified": supported}
+    told: dict[str, Any] = {
+        "shape": onset.shape,
+        "bic": onset.bic,
+        "p": onset.p,
+        "drift_p": onset.drift_p,
+        "identified": supported,
+    }
     if onset.first is None:
         return told | {"why": "a model without a rise describes the checkpoints best"}
     told |= {"after": steps[onset.first - 1], "by": steps[onset.first]}

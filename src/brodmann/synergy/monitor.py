@@ -1,8 +1,10 @@
 """Watch for a synergistic core while a model is trained: short looks at a small panel of texts.
 
 The rule is that of the growth study (`growth.Looks`): at two looks in a row, ranks above random weights, synergy above
-uncoupled series of the same memory, a reliable ranking; 5 % of false alarms are spent over the planned looks. A look
-leaves the model as it was: modes of all modules, gradients and random states. It needs the whole model on one process.
+uncoupled series of the same memory, a reliable ranking. Each look has its share of alpha (5 %), so that texts drawn by
+chance pass at any of the planned looks in at most 5 % of runs, and at two in a row less often; bounds of random weights
+and surrogates are 97.5 % points at every look and not shared out. A look leaves the model as it was: modes of all
+modules, gradients and random states. It needs the whole model on one process.
 """
 
 import random
@@ -23,7 +25,7 @@ from brodmann.models.anatomy import read_anatomy
 from brodmann.models.untrained import fresh_model
 from brodmann.recordings import SeriesReducer, drive, read_prompts
 from brodmann.settings import Signal, SynergySettings
-from brodmann.stats import bootstrap_interval, spending, split_half, weighted_mean
+from brodmann.stats import Bootstrap, bootstrap_interval, spending, split_half, weighted_mean
 from brodmann.stats.sequential import Spending
 from brodmann.synergy import core
 from brodmann.synergy.growth import (
@@ -149,11 +151,11 @@ class Monitor:
         rng = np.random.default_rng([watch.seed, len(self.passed)])
         band = bootstrap_interval(series.contrasts(watch.contrast), len(self._texts), rng=rng, draws=watch.bootstraps)
         excess = [self._excess(recording, nodes, kind, layer, rng) for kind in KINDS]
-        bounds = [lower_bounds(above.estimate, above.samples.std(axis=0, ddof=1), level) for above, _ in excess]
+        bounds = [_lower(above, level) for above, _ in excess]
         assert self._random is not None
         looks = Looks(
             level=level,
-            lower=lower_bounds(band.estimate, band.samples.std(axis=0, ddof=1), level),
+            lower=_lower(band, level),
             threshold=upper_of_initialisations(self._random),
             excess_lower=np.stack(bounds),
             excess_threshold=np.array([[point] for _, point in excess]),
@@ -213,6 +215,10 @@ class Monitor:
         found = series.finish().rename(row="prompt").isel(token=slice(SKIPPED, None))
         units = subject.anatomy.units(self._watch.signal)
         return found.assign_coords(unit=units["unit"].to_numpy(), layer=("unit", units["layer"].to_numpy()))
+
+
+def _lower(band: Bootstrap, level: np.ndarray) -> np.ndarray:
+    return lower_bounds(band.estimate, band.samples.std(axis=0, ddof=1), level, band.n)
 
 
 class _NoTokenizer:

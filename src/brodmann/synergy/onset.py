@@ -1,8 +1,8 @@
 """When a series of checkpoints rises, and what it rises with.
 
-Change points by exact least squares, chosen by BIC (Yao 1988), against no change and against a steady trend over
-log2(step); Spearman correlations of levels and of differences. Few checkpoints of one run: it can say what these
-numbers look like, not what another run would do.
+Change points by exact least squares, chosen by BIC (Yao 1988) against shapes without a jump (`shapes`); Spearman
+correlations of levels and of differences. Few checkpoints of one run: it can say what these numbers look like, not what
+another run would do, and not tell a jump from a slope that is over within three checkpoints.
 """
 
 import math
@@ -13,13 +13,18 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
-from brodmann.stats import cut_all, random_orders, segment
+from brodmann.stats import cut_all, p_value, random_orders, segment
+from brodmann.synergy.shapes import JUMPS, LEAST, criteria, drifts, lead
 
 FEWEST = 6
 """Fewest checkpoints in which an onset is looked for."""
-LEAST = 2
-"""Fewest checkpoints of a level: one that stands alone is an outlier, not a level."""
-Shape = Literal["constant", "line", "one step", "two steps"]
+CLEARLY = 4.0
+"""BIC by which a jump must beat every shape without one.
+
+Chosen on planted series of 14 checkpoints: with 0 one smooth trend in ten passes, with 4 one in twenty (slow sigmoids:
+one in twelve), at the price of 6 of 100 true jumps of 5 standard deviations.
+"""
+Shape = Literal["constant", "line", "linear in step", "parabola", "sigmoid", "drift", "one step", "two steps"]
 
 
 def step_position(steps: np.ndarray) -> Float[np.ndarray, " step"]:
@@ -54,6 +59,8 @@ class Onset:
         Fitted level of each checkpoint under the best model with levels.
     p : float
         Share of exchanged checkpoints that split as well into two; NaN where nothing was fitted.
+    drift_p : float
+        Share of series of a fitted drift in which a jump beats the drift by as much BIC as here.
     """
 
     shape: Shape
@@ -61,18 +68,17 @@ class Onset:
     first: int | None
     levels: Float[np.ndarray, " step"]
     p: float
+    drift_p: float
 
     @property
     def identified(self) -> bool:
-        """Whether a model with a rise wins by BIC and exchanged checkpoints seldom split as well (p < 0.05)."""
-        return self.first is not None and self.p < 0.05
+        """Whether a rise clearly wins by BIC, and neither exchanged checkpoints nor a drift often jump so (5 %)."""
+        return self.first is not None and self.margin > CLEARLY and self.p < 0.05 and self.drift_p < 0.05
 
     @property
     def margin(self) -> float:
-        """BIC of the best model without a jump minus that of the best with one: above 0 the jump is preferred."""
-        return min(self.bic["constant"], self.bic["line"]) - min(
-            value for shape, value in self.bic.items() if "step" in shape
-        )
+        """BIC of the best shape without a jump minus that of the best with one: above 0 the jump is preferred."""
+        return float(lead({shape: np.array([value]) for shape, value in self.bic.items()})[0])
 
 
 def find_onset(
@@ -83,9 +89,15 @@ def find_onset(
     noise: float = 0.0,
     draws: int = 1999,
 ) -> Onset | None:
-    """Compare no change, a steady trend over log2(step), and one or two jumps; None below six checkpoints.
+    """Compare one or two jumps with what has none; None below six checkpoints.
 
-    BIC = n log(max(RSS / n, noise)) + k log n, with k = levels + jumps + 1 (Yao 1988).
+    Rivals and BIC: `shapes.criteria`. Two nulls, both ours: exchanged checkpoints (nothing depends on the order), and
+    a Gaussian random walk read with noise, its two variances fitted to the values (everything depends on what was
+    before; parametric bootstrap of the BIC by which a jump beats the drift). Increments in random order are no null
+    here: they keep the jump itself and put it elsewhere, so that it is seldom found (3 of 10 jumps of 6 standard
+    deviations among 14 checkpoints). Of 14 checkpoints, jumps of 4, 5 and 6 standard deviations of the noise are
+    identified in 57, 75 and 87 of 100 series; line, parabola and random walk in 2 to 5, a sigmoid whose middle 80 %
+    take six octaves in 4 to 8, one that takes three octaves in 7 to 13.
 
     Parameters
     ----------
@@ -99,13 +111,21 @@ def find_onset(
     count = values.size
     if count < FEWEST or not np.isfinite(values).all():
         return None
-    bic = {shape: float(errors[0]) for shape, errors in _criteria(values[None], position, noise).items()}
+    bic = {shape: float(errors[0]) for shape, errors in criteria(values[None], position, noise).items()}
     shape = cast("Shape", min(bic, key=lambda name: bic[name]))
-    zones = 3 if bic["two steps"] < bic["one step"] else 2
-    cut = segment(values, zones, least=LEAST)
+    cut = segment(values, levels_of(bic), least=LEAST)
     p = segment(values, 2, least=LEAST, rng=rng, draws=draws).p
-    first = _largest_rise(values[None], np.array([cut.boundaries]))[0] if "step" in shape else -1
-    return Onset(shape, bic, int(first) if first >= 0 else None, cut.means[cut.labels], math.nan if p is None else p)
+    drifted = lead(criteria(drifts(values, draws, rng), position, noise), ("drift",))
+    drift_p = p_value(bic["drift"] - min(bic[name] for name in JUMPS), drifted)
+    first = _largest_rise(values[None], np.array([cut.boundaries]))[0] if shape in JUMPS else -1
+    return Onset(
+        shape, bic, int(first) if first >= 0 else None, cut.means[cut.labels], math.nan if p is None else p, drift_p
+    )
+
+
+def levels_of(bic: dict[str, float]) -> int:
+    """Levels to place an onset by: three only if a second jump clearly wins, else a fall comes with a small rise."""
+    return 3 if bic["one step"] - bic["two steps"] > CLEARLY else 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,27 +153,7 @@ def margins(
     samples: Float[np.ndarray, "draw step"], position: Float[np.ndarray, " step"], noise: float = 0.0
 ) -> Float[np.ndarray, " draw"]:
     """`Onset.margin` of every resampled series."""
-    bic = _criteria(samples, position, noise)
-    return np.asarray(np.minimum(bic["constant"], bic["line"]) - np.minimum(bic["one step"], bic["two steps"]))
-
-
-def _criteria(values: Float[np.ndarray, "draw step"], position: np.ndarray, noise: float) -> dict[str, np.ndarray]:
-    count = values.shape[1]
-    centred = values - values.mean(axis=1, keepdims=True)
-    place = position - position.mean()
-    total = (centred**2).sum(axis=1)
-    slope = centred @ place / (place**2).sum()
-    errors = {
-        "constant": (total, 2),
-        "line": (total - slope**2 * (place**2).sum(), 3),
-        "one step": (cut_all(values, 2, least=LEAST).error, 4),
-        "two steps": (cut_all(values, 3, least=LEAST).error, 6),
-    }
-    floor = max(noise, 1e-12)
-    return {
-        shape: count * np.log(np.maximum(error / count, floor)) + terms * math.log(count)
-        for shape, (error, terms) in errors.items()
-    }
+    return lead(criteria(samples, position, noise))
 
 
 def _largest_rise(values: Float[np.ndarray, "draw step"], boundaries: np.ndarray) -> Int[np.ndarray, " draw"]:

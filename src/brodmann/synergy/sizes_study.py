@@ -93,7 +93,8 @@ def study(
         "whole_contrast": ("model", np.array(whole)), "memory_contrast": ("model", np.array(memory)),
         "loss": ("model", np.array([mean_loss(stage) for stage in stages])),
     }  # fmt: skip
-    told = {"best": fitted.best, "aicc": fitted.aicc, "lead": fitted.lead, "identified": fitted.identified,
+    told = {"best": fitted.best, "aicc": fitted.aicc, "lead": fitted.lead,
+            "identified": _appears(fitted, sizes, values, noise),
             "low": fitted.low, "high": fitted.high}  # fmt: skip
     attrs = {
         "title": "Sizes", "findings": json.dumps([tested.to_dict()]), "threshold": json.dumps(told), "units": units,
@@ -132,18 +133,24 @@ def _lead(sizes: Sequence[float | int], values: np.ndarray, noise: float) -> flo
     return float(found.lead if leads else min(found.lead, 0.0))
 
 
+def _appears(fitted: Threshold, sizes: Sequence[float | int], values: np.ndarray, noise: float) -> bool:
+    """Whether a threshold may be named: located, and above it an inverted U that is not there below."""
+    return fitted.identified and _lead(sizes, values, noise) > CLEARLY
+
+
 def _finding(
     fitted: Threshold, bands: Sequence[Any], sizes: Sequence[float | int], units: int, kind: Contrast, seed: int
 ) -> Finding:
-    where = "no identifiable threshold"
-    appears = fitted.identified and fitted.rises
-    if appears:
-        where = f"between {fitted.low:.2g} and {fitted.high:.2g} parameters"
     drawn = np.stack([band.samples for band in bands], axis=1)[:200]
     noise = float(np.mean([band.samples.var(ddof=1) for band in bands]))
-    leads = np.array([_lead(sizes, row, noise) for row in drawn])
+    # a resampled value has the noise of the value and that of resampling
+    leads = np.array([_lead(sizes, row, 2 * noise) for row in drawn])
     values = np.array([float(band.estimate) for band in bands])
     lead = _lead(sizes, values, noise)
+    where = "no identifiable threshold"
+    appears = _appears(fitted, sizes, values, noise)
+    if appears:
+        where = f"between {fitted.low:.2g} and {fitted.high:.2g} parameters"
     low, high = np.quantile(leads, [0.025, 0.975]) if np.isfinite(leads).all() else (float("nan"),) * 2
     shuffled = np.random.default_rng([seed, 7])
     nulls = [_lead(sizes, shuffled.permutation(values), noise) for _ in range(199)] if np.isfinite(lead) else []
@@ -157,6 +164,8 @@ def _finding(
         caveats.insert(0, f"{len(sizes)} sizes: a threshold needs at least six")
     elif lead > CLEARLY and not fitted.identified:
         caveats.insert(0, "the breakpoint wins, but its interval spans a decade or more")
+    elif fitted.lead > CLEARLY >= lead:
+        caveats.insert(0, "the breakpoint wins, but above it the inverted U is lower than below, or is none")
     interval = trusted((min(float(low), lead), max(float(high), lead)), int(bands[0].n))
     return conclude(
         "size_threshold", f"The inverted U appears above a threshold of size ({where})", estimate=lead,
