@@ -69,6 +69,12 @@ def _planted_finding(levels, seed: int, prompts: int = 60) -> Finding:
     return sizes_study._finding(fitted, bands, SIZES, 24, "thirds", seed)
 
 
+def test_a_jump_that_is_too_small_to_be_clear_is_not_contradicted():
+    jump = 4 * 0.04 / np.sqrt(60)  # four standard deviations of one model's contrast
+    found = [_planted_finding([0.0] * 6 + [jump] * 6, seed) for seed in range(6)]
+    assert "contradicted" not in [each.verdict for each in found]
+
+
 @pytest.mark.parametrize(
     ("below", "above", "supported"),
     [(0.0, 0.4, True), (0.4, 0.0, False), (0.4, -0.2, False), (-0.5, -0.1, False), (0.2, 0.2, False)],

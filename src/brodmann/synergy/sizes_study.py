@@ -166,10 +166,13 @@ def _finding(
         caveats.insert(0, "the breakpoint wins, but its interval spans a decade or more")
     elif fitted.lead > CLEARLY >= lead:
         caveats.insert(0, "the breakpoint wins, but above it the inverted U is lower than below, or is none")
-    interval = trusted((min(float(low), lead), max(float(high), lead)), int(bands[0].n))
+    low, high = trusted((min(float(low), lead), max(float(high), lead)), int(bands[0].n))
+    if np.isfinite(lead):
+        low = low if appears else min(low, CLEARLY)
+        high = high if high <= 0 else max(high, CLEARLY)  # a lead that is not clear speaks neither for nor against
     return conclude(
         "size_threshold", f"The inverted U appears above a threshold of size ({where})", estimate=lead,
-        interval=interval if appears or not np.isfinite(lead) else (min(interval[0], CLEARLY), interval[1]),
+        interval=(low, high),
         nulls={"sizes exchanged": nulls} if nulls else None, reference=CLEARLY,
         units=f"AICc by which a breakpoint wins ({NAMES[kind]})", n=len(sizes), unit_of_inference="model",
         source="Claim of a threshold at 6 billion parameters: no published source was found", seed=seed,
