@@ -5,6 +5,7 @@ depth; the plain contrast stands beside it. The family must be trained alike, wh
 """
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,11 +17,13 @@ from brodmann.errors import RecordingError
 from brodmann.settings import SynergySettings, TrackSettings, from_dict, to_dict
 from brodmann.stats import Finding, bootstrap_interval, conclude
 from brodmann.stats.scaling import CLEARLY, Threshold, find_threshold
-from brodmann.synergy.evidence import trusted
+from brodmann.synergy.evidence import MARGIN, trusted
 from brodmann.synergy.growth import Contrast, Series, contrast_of, memory_rank_profile
 from brodmann.synergy.growth_claims import NAMES
 from brodmann.synergy.measure import measure_nodes
 from brodmann.synergy.stage import mean_loss
+
+_VISIBLE = 4.0  # standard deviations of one model's contrast that a jump must have to be seen among a dozen sizes
 
 
 def study(
@@ -169,7 +172,9 @@ def _finding(
     low, high = trusted((min(float(low), lead), max(float(high), lead)), int(bands[0].n))
     if np.isfinite(lead):
         low = low if appears else min(low, CLEARLY)
-        high = high if high <= 0 else max(high, CLEARLY)  # a lead that is not clear speaks neither for nor against
+        # a lead that is not clear speaks neither for nor against; nor does none where noise could hide one
+        hidden = _VISIBLE * math.sqrt(noise) > MARGIN and not fitted.lead > CLEARLY >= lead
+        high = max(high, CLEARLY) if high > 0 or hidden else high
     return conclude(
         "size_threshold", f"The inverted U appears above a threshold of size ({where})", estimate=lead,
         interval=(low, high),
