@@ -35,6 +35,10 @@ class StoreError(BrodmannError):
     """A directory cannot be written or read, or holds something else."""
 
 
+class StudyError(BrodmannError):
+    """A study of another package failed."""
+
+
 class ReportError(BrodmannError):
     """A chapter or a panel of the page cannot be drawn."""
 

@@ -10,7 +10,7 @@ import pytest
 import brodmann as bd
 from brodmann.atlas.atlas import Atlas
 from brodmann.atlas.registry import studies
-from brodmann.errors import Incomplete, SettingsError
+from brodmann.errors import Incomplete, SettingsError, StudyError
 
 MODULE = '''
 """Two studies of another package: one finds the loudest unit, the next one silences it, prompt by prompt."""
@@ -27,7 +27,22 @@ SILENCED = Study(
 )
 CIRCLE = Study("loudness", "Loudness", "silencing:loudness", "silencing:chapter", after=("silence",))
 ORPHAN = Study("silence", "Silence", "silencing:silence", "silencing:chapter", after=("loud",))
+BLIND = Study("loudness", "Loudness", "silencing:blind", "silencing:chapter")
+DEAF = Study("loudness", "Loudness", "silencing:deaf", "silencing:chapter")
+BROKEN = Study("loudness", "Loudness", "silencing:broken", "silencing:chapter")
 worked, stop_after, given = [], [], []
+
+
+def blind(recording, *, results):
+    return xr.Dataset()
+
+
+def deaf(recording, *, subject):
+    return xr.Dataset()
+
+
+def broken(recording):
+    return recording["loudest"]
 
 
 def loudness(recording):
@@ -54,7 +69,7 @@ def silence(subject, recording, *, results, seed, progress, partial=None):
 
 
 def chapter(dataset, recording):
-    return Chapter("x", "Loudness", "?", "", ())
+    return Chapter("loudness" if "loudness" in dataset else "silence", "Loudness", "?", "", ())
 '''
 
 
@@ -138,3 +153,19 @@ def test_circles_and_orphans_are_named(
     install(tmp_path, monkeypatch, **entries)
     with pytest.raises(SettingsError, match=complaint):
         studies()
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "complaint"),
+    [
+        ("BLIND", SettingsError, "study 'loudness' takes results, which it gets only with after"),
+        ("DEAF", SettingsError, "study 'loudness' takes subject, which it gets only with subject=True"),
+        ("BROKEN", StudyError, "the study 'loudness' .silencing:broken. of another package failed: KeyError"),
+    ],
+)
+def test_mistakes_of_other_packages_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str, kind: type[Exception], complaint: str
+) -> None:
+    install(tmp_path, monkeypatch, loudness=entry)
+    with pytest.raises(kind, match=complaint):
+        mapped(tmp_path, "a", ["loudness"])

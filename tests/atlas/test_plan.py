@@ -51,6 +51,17 @@ def test_more_null_models_keep_the_earlier_ones() -> None:
     assert keys(plan(MapSettings(synergy=SynergySettings(null_models=0))), "replay") == []
 
 
+def test_another_version_computes_anew_with_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = choose(("synergy",))
+    old, new = (build(BASIS, MapSettings(), (dataclasses.replace(study[0], version=v),)) for v in ("1", "2"))
+    monkeypatch.setattr("brodmann.__version__", "99.0")
+    later = plan()
+    for kind in ("ground", "study"):
+        drawn = [next(task for task in made.tasks if task.kind == kind) for made in (old, new, later)]
+        assert len({task.key for task in drawn}) == 3
+        assert len({task.seed for task in drawn}) == 1
+
+
 def test_seed_changes_nulls_and_study_but_not_the_recording() -> None:
     one, two = plan(MapSettings(seed=1)), plan(MapSettings(seed=2))
     assert keys(one, "record") == keys(two, "record")

@@ -20,7 +20,7 @@ from brodmann.atlas.plate import PlateUnits, sheet, standalone
 from brodmann.atlas.report import Page, PageData, build_page, render
 from brodmann.atlas.store import FORMAT
 from brodmann.atlas.tiling import inside, tile
-from brodmann.errors import SettingsError, StoreError
+from brodmann.errors import ReportError, SettingsError, StoreError
 from brodmann.page import Chapter, Panel
 from brodmann.stats import conclude
 from brodmann.synergy.figures import chapter
@@ -179,7 +179,7 @@ def test_a_model_that_only_reads_has_no_answers():
 def test_two_panels_of_one_name_are_refused(plain):
     panel = Panel("same", "t", {"data": [], "layout": {}})
     twice = Chapter("a", "A", "q", "s", (panel, panel))
-    with pytest.raises(ValueError, match="same name"):
+    with pytest.raises(ReportError, match="panel 'same' of 'A' is there twice, first in 'A'"):
         build_page(PageData(label="m", recording=synthetic.recording(2, 2), chapters=(twice,)))
 
 

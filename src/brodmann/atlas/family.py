@@ -173,9 +173,10 @@ class Family:
             last = self.member_folder(self.members[-1])
             controls = [_recording(last.root / path) for path in self._controls()]
         self.folder.note("started", task)
+        seed = study_seed(self.settings, self.study, [each.name for each in self.members], to_dict(self.settings.track))
         with watch.stage(self.study):
             dataset = function(
-                stages, settings=self.settings.track, seed=study_seed(self.settings, key), progress=parts,
+                stages, settings=self.settings.track, seed=seed, progress=parts,
                 **self.compare(self, controls),
             )  # fmt: skip
         with watch.stage("store"):

@@ -192,7 +192,7 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
                 ),
                 subject=SUBJECT if study.subject else None,
                 name=study.name,
-                seed=study_seed(settings, ground_key(study, basis, settings)),
+                seed=study_seed(settings, *_matter(study, basis, settings)),
             )
         )
     if page:
@@ -214,7 +214,8 @@ def _ground(study: Study, basis: Basis, settings: MapSettings, recorded: tuple[s
     key = ground_key(study, basis, settings)
     return Task(
         f"{study.name}-ground-{key}", "ground", f"{study.title}, without random models",
-        f"results/{study.name}-{key}.ground.zarr", recorded, name=study.name, seed=study_seed(settings, key),
+        f"results/{study.name}-{key}.ground.zarr", recorded, name=study.name,
+        seed=study_seed(settings, *_matter(study, basis, settings)),
     )  # fmt: skip
 
 
@@ -233,17 +234,24 @@ def null_seeds(seed: int, count: int) -> tuple[int, ...]:
     return tuple(int(digest(["random weights", seed, number])[:7], 16) for number in range(count))
 
 
-def study_seed(settings: MapSettings, key: str) -> int:
-    """Seed of one study, from the plan's seed and the key of its groundwork: more random models leave it as it is."""
-    return int(digest([settings.seed, key])[:7], 16)
+def study_seed(settings: MapSettings, *matter: Any) -> int:
+    """Seed of one study, from the plan's seed and what is studied.
+
+    More random models leave it as it is, and so does another version of the code: a release draws the same controls.
+    """
+    return int(digest([settings.seed, *matter])[:7], 16)
 
 
 def ground_key(study: Study, basis: Basis, settings: MapSettings) -> str:
     """Content address of what a study says about the recording alone."""
+    return digest([*_matter(study, basis, settings), settings.seed, study.version, brodmann.__version__])
+
+
+def _matter(study: Study, basis: Basis, settings: MapSettings) -> list[Any]:
+    """What a study is asked about a recording, whatever code answers."""
     own = to_dict(getattr(settings, study.settings)) if study.settings else {}
     own.pop("null_models", None)
-    versions = [study.version, brodmann.__version__]
-    return digest([study.name, study.ground, study.study, basis.recording, own, settings.seed, versions])
+    return [study.name, study.ground, study.study, basis.recording, own]
 
 
 def study_key(study: Study, basis: Basis, settings: MapSettings, controls: list[str], before: list[str]) -> str:

@@ -5,6 +5,7 @@ analysis. Other packages add studies through the entry point group ``brodmann.st
 `Study`, or a function without arguments that returns one.
 """
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
@@ -243,6 +244,17 @@ def check_targets(chosen: Iterable[Study]) -> None:
         for part, target in (("study", study.study), ("chapter", study.chapter), ("ground", study.ground)):
             if target and not callable(resolve(target)):
                 raise SettingsError(f"the {part} of study '{study.name}', {target}, cannot be called")
+        wanted = inspect.signature(resolve(study.study)).parameters
+        for keyword, given, remedy in (
+            ("results", bool(study.after), "after=(...)"), ("subject", study.subject, "subject=True"),
+        ):  # fmt: skip
+            if keyword in wanted and not given:
+                raise SettingsError(f"the study '{study.name}' takes {keyword}, which it gets only with {remedy}")
+
+
+def from_elsewhere(study: Study) -> bool:
+    """Whether another package brought a study."""
+    return study not in _BUILT_IN
 
 
 def resolve(target: str) -> Any:

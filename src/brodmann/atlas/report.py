@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,14 +141,10 @@ def build_page(data: PageData) -> Page:
 
     Raises
     ------
-    ValueError
-        If two panels have the same name.
     ReportError
-        If a panel cannot be drawn; it is named.
+        If two chapters or two panels have the same name, or a panel cannot be drawn; they are named.
     """
-    panels = [panel for chapter in data.chapters for panel in chapter.panels]
-    if len({panel.name for panel in panels}) < len(panels):
-        raise ValueError("two panels of the page have the same name")
+    _refuse_same_names(data.chapters)
     units = plate_units(data.recording, data.results)
     kind = units.kind
     plural = _PLURAL.get(kind, f"{kind}s")
@@ -219,6 +215,18 @@ def _chapter(chapter: Chapter) -> dict[str, Any]:
         film = draw.film(panel.figure) if drawing else None
         drawn.append({"panel": panel, "drawing": drawing, "figure": figure, "matrices": matrices, "film": film})
     return {"chapter": chapter, "panels": drawn}
+
+
+def _refuse_same_names(chapters: Sequence[Chapter]) -> None:
+    homes: dict[str, str] = {}
+    for chapter in chapters:
+        for name, what in ((chapter.name, "chapter"), *((panel.name, "panel") for panel in chapter.panels)):
+            key = f"{what} '{name}'"
+            if key in homes:
+                raise ReportError(
+                    f"{key} of '{chapter.title}' is there twice, first in '{homes[key]}': each needs a name of its own"
+                )
+            homes[key] = chapter.title
 
 
 def _transcripts(recording: xr.Dataset) -> list[tuple[str, list[dict[str, str]]]]:

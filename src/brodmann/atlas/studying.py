@@ -4,15 +4,16 @@ Nothing here opens a model, so a second process can run it (`beside`).
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from brodmann.atlas.plan import Task
-from brodmann.atlas.registry import Study, resolve, studies
-from brodmann.atlas.store import Folder, open_result, write_text
+from brodmann.atlas.registry import Study, from_elsewhere, resolve, studies
+from brodmann.atlas.store import Folder, disk_error, open_result, write_text
 from brodmann.atlas.watch import Part, Parts, Stopwatch, split
-from brodmann.errors import SettingsError
+from brodmann.errors import BrodmannError, SettingsError, StudyError
 from brodmann.settings import MapSettings, to_yaml
 
 Facts = dict[str, Any]
@@ -45,7 +46,7 @@ def _run(folder: Folder, task: Task, settings: MapSettings, target: str, read: R
         "seed": task.seed,
         "progress": parts,
     }
-    with watch.stage(task.name):
+    with watch.stage(task.name), _named(study, target):
         dataset = _call(function, recording, own | given)
     _refuse_other_results(study, dataset)
     with watch.stage("store"):
@@ -56,6 +57,20 @@ def _run(folder: Folder, task: Task, settings: MapSettings, target: str, read: R
 def read_result(path: Path) -> Any:
     """Dataset of a study, in memory."""
     return open_result(path).load()
+
+
+@contextmanager
+def _named(study: Study, target: str) -> Iterator[None]:
+    """Say whose mistake it is when a study of another package fails."""
+    try:
+        yield
+    except BrodmannError:
+        raise
+    except Exception as error:
+        if not from_elsewhere(study) or disk_error(error) is not None:
+            raise
+        said = f"{type(error).__name__}: {error}"
+        raise StudyError(f"the study '{study.name}' ({target}) of another package failed: {said}") from error
 
 
 def _call(function: Callable[..., Any], recording: Any, arguments: dict[str, Any]) -> Any:
