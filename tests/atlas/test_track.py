@@ -186,6 +186,8 @@ def test_dry_run_and_refusals_of_the_command(series, tmp_path, capsys, family):
         (_command(series, out, "--new-tokens", "2"), "new_tokens = 2 is too short"),
         (_command(series, out, "--device", "abacus"), "device 'abacus' is unknown"),
         (["sizes", "random:gpt2", "--out", str(out)], "at least two"),
+        (["sizes", "glass-en", "nano", "--out", str(out)], "glass-en and nano have different tokenizers"),
+        (["sizes", "random:gpt2", "nano", "--out", str(out)], "random:gpt2 and nano have different tokenizers"),
     ):
         assert main(words) == 1
         assert refusal in capsys.readouterr().err

@@ -23,10 +23,11 @@ from brodmann.atlas.engines import Engine, LocalEngine, Tell, Tick, stoppable
 from brodmann.atlas.job import Job
 from brodmann.atlas.plan import choose, study_seed
 from brodmann.atlas.registry import resolve, studies
+from brodmann.atlas.source import find, vocabulary
 from brodmann.atlas.store import TABLES, Folder, disk_error, store_error, write_text
 from brodmann.atlas.studying import read_result, save_result
 from brodmann.atlas.watch import Parts, Stopwatch
-from brodmann.errors import BrodmannError, Incomplete, StoreError
+from brodmann.errors import BrodmannError, Incomplete, SettingsError, StoreError
 from brodmann.settings import MapSettings, digest, to_dict, to_yaml
 
 MEMBERS = "members"
@@ -289,6 +290,25 @@ class Family:
             for stage, value in (self.folder.facts(path.stem) or {}).get("stages", {}).items():
                 seconds[stage] = seconds.get(stage, 0.0) + float(value)
         return seconds
+
+
+def refuse_other_tokenizers(members: Sequence[Member], settings: MapSettings) -> None:
+    """Refuse members that cannot follow the text of the last one, as far as their files tell.
+
+    Raises
+    ------
+    SettingsError
+        Names both models.
+    """
+    if settings.record.mode == "read":
+        return
+    known = [vocabulary(find(each.model, replace(settings.load, revision=each.revision))) for each in members]
+    for member, tokens in zip(members, known, strict=True):
+        if None not in (tokens, known[-1]) and tokens != known[-1]:
+            raise SettingsError(
+                f"{member.model} and {members[-1].model} have different tokenizers, so one cannot follow the text that "
+                "the other writes; name models with one tokenizer, or let them read texts (--mode read)"
+            )
 
 
 def slug(name: str) -> str:

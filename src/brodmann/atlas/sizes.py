@@ -8,7 +8,7 @@ from typing import Any
 
 from brodmann.atlas.atlas import Atlas, override
 from brodmann.atlas.engines import Engine, Tell
-from brodmann.atlas.family import STUDIES, Family, Member, slug
+from brodmann.atlas.family import STUDIES, Family, Member, refuse_other_tokenizers, slug
 from brodmann.atlas.plan import check_lengths, choose
 from brodmann.atlas.source import find, read_header
 from brodmann.atlas.store import Folder
@@ -63,6 +63,7 @@ def lineage(models: Sequence[str], *, out: str | Path | None = None, settings: M
     members = tuple(Member(slug(Path(model).name), model) for model in models)
     if len({member.name for member in members}) < len(members):
         raise SettingsError("two models have the same name")
+    refuse_other_tokenizers(members, settings)
     known = [read_header(find(model, settings.load)) for model in models]
     counts = [header.parameters if header is not None else None for header in known]
     for (one, few), (other, many) in itertools.pairwise(zip(models, counts, strict=True)):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from brodmann.models.packaged import PACKAGED
-from brodmann.settings import LoadSettings
+from brodmann.settings import LoadSettings, digest
 
 _GLASS = {
     "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 128, "vocab_size": 1024,
@@ -65,6 +65,20 @@ def find(model: str, load: LoadSettings) -> Source:
     if snapshot is not None:
         return Source(model, tuple(sorted(p for p in snapshot.iterdir() if p.is_file())), "cache")
     return Source(model, (), "unknown")
+
+
+def vocabulary(source: Source) -> str | None:
+    """Address of the tokens that a model's ids stand for; None where only opening the model tells."""
+    if source.kind == "random":
+        return "bytes"
+    for path in source.files:
+        if path.suffix == ".npz":
+            path = path.with_suffix("").with_suffix(".tokenizer.json")
+        if path.name.endswith("tokenizer.json"):
+            with contextlib.suppress(OSError, ValueError):
+                told = json.loads(path.read_text(encoding="utf-8"))
+                return digest(told.get("model", told).get("vocab", told))
+    return None
 
 
 def identity(model: str, load: LoadSettings) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from brodmann.atlas.atlas import Atlas, override
 from brodmann.atlas.engines import Engine, Tell
-from brodmann.atlas.family import STUDIES, Family, Member, slug
+from brodmann.atlas.family import STUDIES, Family, Member, refuse_other_tokenizers, slug
 from brodmann.atlas.plan import check_lengths, choose
 from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError
@@ -95,6 +95,7 @@ def series(
     check_lengths(settings, choose(STUDIES))
     folders = tuple(Path(each) for each in checkpoints)
     members = find_checkpoints(model, revisions, folders)
+    refuse_other_tokenizers(members, settings)
     name = model if model is not None else str(folders[0].resolve().parent)
     place = Path(out) if out is not None else default_out(name)
     first, last = members[0].name, members[-1].name
