@@ -96,11 +96,11 @@ def refuse_unfinished(atlas: Path) -> None:
         raise Incomplete(said)
 
 
-def earlier_settings(model: str, out: Path | None) -> str:
+def earlier_settings(model: str, out: Path | None, settings: MapSettings) -> str:
     """YAML of the settings that an atlas shows before a run; empty where it shows nothing yet."""
     from brodmann.atlas.atlas import default_out
 
-    root = out if out is not None else default_out(model)
+    root = out if out is not None else default_out(model, settings)
     try:
         return (root / "settings.yaml").read_text(encoding="utf-8") if (root / "report.html").exists() else ""
     except OSError:

@@ -237,7 +237,9 @@ def test_short_names_of_settings() -> None:
     ],
 )
 def test_default_folder(model: str, folder: str) -> None:
-    assert default_out(model) == Path(folder)
+    assert default_out(model, MapSettings()) == Path(folder)
+    experts = MapSettings(record=RecordSettings(signal="expert_norm"))
+    assert default_out(model, experts) == Path(folder + "-experts")  # beside the heads, not over them
 
 
 def test_a_mended_spec_or_rule_is_recorded_anew(

@@ -17,7 +17,7 @@ from brodmann.atlas.plan import check_lengths, choose
 from brodmann.atlas.store import Folder, open_result
 from brodmann.errors import SettingsError
 from brodmann.ranges import check_ranges
-from brodmann.settings import MapSettings, digest, of_units
+from brodmann.settings import SIGNALS, MapSettings, digest, of_units
 from brodmann.stats import Finding
 
 _SECTIONS: dict[str, Any] = {
@@ -165,7 +165,7 @@ def map(  # noqa: A001
     check_ranges(wanted)
     check_lengths(wanted, chosen)
     name = model if isinstance(model, str) else str(model.name)
-    folder = Folder(Path(out) if out is not None else default_out(name))
+    folder = Folder(Path(out) if out is not None else default_out(name, wanted))
     folder.refuse_foreign()
     job = Job(name, wanted, chosen, page, folder, "" if isinstance(model, str) else _address(model))
     job.do(None if isinstance(model, str) else model, engine or LocalEngine(), tell)
@@ -192,11 +192,13 @@ def open_atlas(path: str | Path) -> Atlas:
     return atlas
 
 
-def default_out(model: str) -> Path:
-    """``atlas-`` and the model's name as a slug, in the working directory."""
+def default_out(model: str, settings: MapSettings) -> Path:
+    """``atlas-``, the model's name as a slug, and the kind of units unless they are heads; in the working directory."""
     stem = Path(model).name if Path(model).exists() else model
     stem = re.sub(r"\.gguf$", "", stem, flags=re.IGNORECASE)
-    return Path("atlas-" + (re.sub(r"[^A-Za-z0-9._]+", "-", stem).strip("-.").lower() or "model"))
+    kind = SIGNALS[settings.record.signal].kind
+    units = "" if kind == "head" else f"-{kind}s"
+    return Path("atlas-" + (re.sub(r"[^A-Za-z0-9._]+", "-", stem).strip("-.").lower() or "model") + units)
 
 
 def override(settings: MapSettings, values: Mapping[str, Any]) -> MapSettings:

@@ -114,7 +114,7 @@ def go(
     from brodmann.console import console, correction, duration, findings, progress
 
     ran: list[int] = []
-    earlier = ahead.earlier_settings(model, out)
+    earlier = ahead.earlier_settings(model, out, settings)
     with progress() as tell:
 
         def hear(tick: Any) -> None:

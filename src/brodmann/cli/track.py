@@ -91,7 +91,7 @@ def _go(family: "Family", run: Run) -> None:
     from brodmann.atlas import Atlas
     from brodmann.console import console, correction, duration, findings, progress
 
-    earlier = ahead.earlier_settings(family.model, family.folder.root)
+    earlier = ahead.earlier_settings(family.model, family.folder.root, family.settings)
     with progress() as tell:
         ran = family.run(tell=tell)
     atlas, screen = Atlas(family.folder.root), console()
