@@ -265,3 +265,9 @@ def test_the_rule_of_emergence():
     assert not unknown.passed.any()
     # Student's prediction bound: mean 0, s = 1, n = 2: 12.706 * sqrt(1.5)
     assert upper_of_initialisations(np.array([-1, 1]) / np.sqrt(2)) == pytest.approx(12.706 * np.sqrt(1.5), rel=1e-3)
+
+
+def test_a_tiny_level_never_opens_the_gate():
+    lower = lower_bounds(np.zeros(3), np.ones(3), np.array([1e-290, 1e-120, 0.05]), 6)
+    assert (lower < 0).all()
+    assert lower[0] <= lower[1] < lower[2]

@@ -53,6 +53,20 @@ def test_falling_noise_is_no_growth(early: float) -> None:
     assert Counter(grown(1.0, (early, 0.5), seed) for seed in range(8))["supported"] <= 1
 
 
+def louder(gain: float, seed: int) -> str:
+    """The same normalised profile at both checkpoints, louder at the last; noise as before."""
+    rng = np.random.default_rng(seed)
+    truth = np.exp(-(((LAYER - 3.5) / 2) ** 2)) + rng.normal(0, 0.25, 64)
+    series = series_of((truth, gain * truth), (4.0, 4.0), rng)
+    band = bootstrap_interval(series.contrasts(KIND), PROMPTS, rng=rng, draws=300)
+    return grew(evidence(series, band, (0, 4096), seed, 0.4 + 0.15 * rng.uniform(size=(8, 8))), "mmi").verdict
+
+
+@pytest.mark.parametrize("gain", [4.0, 10.0])
+def test_a_louder_signal_is_no_growth(gain: float) -> None:
+    assert Counter(louder(gain, seed) for seed in range(12))["supported"] <= 1
+
+
 def test_growth_is_seen() -> None:
     assert Counter(grown(0.0, (0.5, 0.5), seed) for seed in range(6))["supported"] >= 5
 

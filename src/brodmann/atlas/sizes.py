@@ -59,7 +59,7 @@ def lineage(models: Sequence[str], *, out: str | Path | None = None, settings: M
     check_ranges(settings)
     check_lengths(settings, choose(STUDIES))
     if len(models) < 2:
-        raise SettingsError(f"{len(models)} model: sizes needs at least two (a threshold at least six)")
+        raise SettingsError(f"{len(models)} model: sizes needs at least two (a threshold at least eight)")
     members = tuple(Member(slug(Path(model).name), model) for model in models)
     if len({member.name for member in members}) < len(members):
         raise SettingsError("two models have the same name")

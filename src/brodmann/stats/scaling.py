@@ -1,8 +1,8 @@
 """Is there a threshold in size, or only a trend, or nothing? Four curves over log10(size), compared by AICc.
 
 Constant, linear, logistic, and one breakpoint between two levels; a threshold counts as identified only if the
-breakpoint wins clearly and its profile-likelihood interval is short. Few sizes fit anything: with fewer than six there
-is no answer. Least squares with Gaussian errors; no extrapolation.
+breakpoint wins clearly and its profile-likelihood interval is short. Few sizes fit anything: with fewer than eight
+there is no answer. Least squares with Gaussian errors; no extrapolation.
 """
 
 import math
@@ -16,7 +16,8 @@ CLEARLY = 4.0
 """AICc by which the breakpoint must beat every other curve."""
 DECADES = 1.0
 """Longest interval of an identified threshold, in powers of ten."""
-FEWEST = 6
+FEWEST = 8
+"""With fewer the penalty for a breakpoint decides, whatever the values: with six a step of 24 noise sd is not seen."""
 _TERMS = {"constant": 2, "linear": 3, "breakpoint": 4, "logistic": 5}
 
 
@@ -29,7 +30,7 @@ class Threshold:
     aicc : dict of str to float
         AICc of each curve that so many sizes can tell apart; smaller is better.
     best : str
-        Curve with the smallest AICc; "none" with fewer than six sizes.
+        Curve with the smallest AICc; "none" with fewer than eight sizes.
     low, high : float
         Sizes between which the breakpoint lies, by profile likelihood at 95 %; NaN without a breakpoint.
     lead : float

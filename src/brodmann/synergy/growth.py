@@ -138,7 +138,7 @@ def lower_bounds(
     levels
         Share of alpha that each checkpoint may spend, for both ends; only the lower end is used, which is half of it.
     """
-    quantile = student.ppf(np.clip(levels, 1e-300, 1.0) / 2, prompts - 1)
+    quantile = -student.isf(np.clip(levels, 1e-100, 1.0) / 2, prompts - 1)  # of smaller levels ppf gives +inf
     return np.asarray(estimate + quantile * error * math.sqrt(prompts / (prompts - 1)))
 
 

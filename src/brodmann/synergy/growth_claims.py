@@ -25,6 +25,10 @@ NAMES: dict[Contrast, str] = {
     "band": "depths 0.3 to 0.7 minus the rest",
     "quadratic": "height of a parabola above its ends",
 }
+CLOCK = (
+    "not tested: two trends of one run share its clock, and so do their differences; of independent smooth curves every"
+    " third pair passes a test that exchanges differences"
+)
 ONE_RUN = "one training run: other prompts are drawn here, not other runs"
 
 
@@ -59,9 +63,14 @@ def grew(evidence: GrowthEvidence, function: str) -> Finding:
         # the first checkpoint is one beginning; a fresh one could have been higher
         p_values["fresh random initialisations"] = prediction_p_value(float(late), random)
     if function == evidence.functions[0]:
-        # Noise pulls ranks to the middle, so a contrast of ranks also grows when only the noise falls; nats do not.
-        raw = evidence.bootstrap(_growth(evidence.synergy_contrast))
-        p_values["no growth of synergy in nats"] = float((1 + (raw.samples <= 0).sum()) / (1 + raw.samples.size))
+        # Noise pulls ranks to the middle, so a contrast of ranks also grows when only the noise falls; nats do not. Nats
+        # grow when everything gets louder; standard deviations of the units' true means do not.
+        for words, statistic in (
+            ("no growth of synergy in nats", evidence.synergy_contrast),
+            ("no growth of synergy in standard deviations over units", evidence.spread_contrast),
+        ):
+            raw = evidence.bootstrap(_growth(statistic))
+            p_values[words] = float((1 + (raw.samples <= 0).sum()) / (1 + raw.samples.size))
     other = "" if function == evidence.functions[0] else f", under {function.upper()} too"
     return conclude(
         "contrast_grew" if not other else f"contrast_grew_{function}",
@@ -117,7 +126,7 @@ def emerged(evidence: GrowthEvidence) -> Finding:
             f"{len(passed)} of {len(evidence.steps)} checkpoints" + (f": {', '.join(passed)}" if passed else ""),
             f"5 % of false alarms by the draw of prompts are spent over them ({_spending(evidence)})",
             "bounds of random weights and of surrogates are 97.5 % points at every checkpoint",
-            f"contrast of excess synergy, nats: {', '.join(excesses)}",
+            f"contrast of excess synergy, nats: {', '.join(excesses)}; that of initial weights is not compared with it",
             _random_words(random), ONE_RUN,
         ),
     )  # fmt: skip
@@ -163,7 +172,8 @@ def onset(evidence: GrowthEvidence) -> Finding:
     )
     return conclude(
         "onset", f"The inverted U has an onset in training ({where})", estimate=estimate,
-        interval=trusted((min(float(low), estimate), max(float(high), estimate)), evidence.main.prompts),
+        # a smooth curve that wins does not speak against an onset: a slow one, or a bend, is a smooth curve
+        interval=trusted((min(float(low), estimate), max(float(high), estimate, 0.0)), evidence.main.prompts),
         p_values={"checkpoints exchanged": found.p, "a drift from checkpoint to checkpoint": found.drift_p},
         units="BIC (best without a jump minus best with one)",
         caveats=(*caveats, "the onset lies between two checkpoints, wherever they were kept", ONE_RUN), **common,
@@ -188,15 +198,19 @@ def tied(evidence: GrowthEvidence, name: str) -> Finding:
             caveats=("too few checkpoints, or one that does not vary",), **common,
         )  # fmt: skip
     return conclude(
-        f"tied_to_{name}", claim, estimate=found.differences, interval=found.interval,
-        nulls={"differences in random order": found.draws}, n=found.n,
+        f"tied_to_{name}", claim, estimate=found.differences, interval=(math.nan, math.nan), n=found.n,
         caveats=(
+            CLOCK,
             f"the levels correlate with {found.levels:.2f}, as any two trends with one clock would",
-            f"with log2(step) taken out, {found.partial:.2f}",
+            f"with log2(step) taken out, {_said(found.partial)}",
             f"{found.n + 1} checkpoints of one run; noise of each contrast weakens the correlation of differences",
         ),
         **common,
     )  # fmt: skip
+
+
+def _said(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "it cannot be computed"
 
 
 def grew_beyond_memory(evidence: GrowthEvidence) -> Finding:

@@ -103,6 +103,20 @@ class GrowthEvidence:
         """Contrast, in nats, of synergy itself: weights (draw, prompt) -> (draw, step)."""
         return _contrast_in_nats(self.main.synergy, self.main.layer, self.kind)(weights)
 
+    def spread_contrast(self, weights: np.ndarray) -> np.ndarray:
+        """The same in standard deviations of the units' true means: a louder model has the same one, (draw, step).
+
+        The variance of true means over units is the covariance of the means of two halves of the prompts, whose noise
+        is independent; it counts as at least a quarter of the variance of the means themselves, as a checkpoint that is
+        all noise has no true means.
+        """
+        half = np.arange(self.main.prompts) % 2 == 0
+        scales = []
+        for each in self.main.synergy:
+            whole, one, other = (_centred(weighted_mean(weights * mask, each)) for mask in (1.0, half, ~half))
+            scales.append(np.maximum((one * other).mean(axis=-1), 0.25 * (whole**2).mean(axis=-1)))
+        return np.asarray(self.synergy_contrast(weights) / np.sqrt(np.stack(scales, axis=1)))
+
     def memory_contrast(self, kind: Contrast) -> Statistic:
         """Contrast of the ranks of autocorrelation: weights (draw, prompt) -> (draw, step)."""
         memory, layer = [stage["memory"].values for stage in self.stages], self.main.layer
@@ -164,6 +178,10 @@ def gather(
         excess=excess, excess_nulls=excess_nulls, looks=looks, onset=onset, onset_interval=between, settings=settings,
         seed=seed,
     )  # fmt: skip
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values - values.mean(axis=-1, keepdims=True))
 
 
 def _refuse(stages: Sequence[xr.Dataset], steps: Sequence[float | int]) -> None:

@@ -5,7 +5,6 @@ depth; the plain contrast stands beside it. The family must be trained alike, wh
 """
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,14 +15,12 @@ import xarray as xr
 from brodmann.errors import RecordingError
 from brodmann.settings import SynergySettings, TrackSettings, from_dict, to_dict
 from brodmann.stats import Finding, bootstrap_interval, conclude
-from brodmann.stats.scaling import CLEARLY, Threshold, find_threshold
-from brodmann.synergy.evidence import MARGIN, trusted
+from brodmann.stats.scaling import CLEARLY, FEWEST, Threshold, find_threshold
+from brodmann.synergy.evidence import trusted
 from brodmann.synergy.growth import Contrast, Series, contrast_of, memory_rank_profile
 from brodmann.synergy.growth_claims import NAMES
 from brodmann.synergy.measure import measure_nodes
 from brodmann.synergy.stage import mean_loss
-
-_VISIBLE = 4.0  # standard deviations of one model's contrast that a jump must have to be seen among a dozen sizes
 
 
 def study(
@@ -160,11 +157,12 @@ def _finding(
     caveats = [
         "AICc: "
         + ", ".join(f"{curve} {value:.3g}" for curve, value in sorted(fitted.aicc.items(), key=lambda v: v[1])),
+        "the interval resamples prompts, not models",
         f"compared at {units} units each; numbers of heads and layers still differ with size",
         "contrasts of ranks can jump where what lies beneath grows smoothly",
     ]
     if not fitted.aicc:
-        caveats.insert(0, f"{len(sizes)} sizes: a threshold needs at least six")
+        caveats.insert(0, f"{len(sizes)} sizes: a threshold needs at least {FEWEST}")
     elif lead > CLEARLY and not fitted.identified:
         caveats.insert(0, "the breakpoint wins, but its interval spans a decade or more")
     elif fitted.lead > CLEARLY >= lead:
@@ -172,9 +170,8 @@ def _finding(
     low, high = trusted((min(float(low), lead), max(float(high), lead)), int(bands[0].n))
     if np.isfinite(lead):
         low = low if appears else min(low, CLEARLY)
-        # a lead that is not clear speaks neither for nor against; nor does none where noise could hide one
-        hidden = _VISIBLE * math.sqrt(noise) > MARGIN and not fitted.lead > CLEARLY >= lead
-        high = max(high, CLEARLY) if high > 0 or hidden else high
+        # only a clear step the other way speaks against a threshold; a lead that is not clear is absence of evidence
+        high = high if fitted.lead > CLEARLY >= lead else max(high, CLEARLY)
     return conclude(
         "size_threshold", f"The inverted U appears above a threshold of size ({where})", estimate=lead,
         interval=(low, high),
