@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import yaml
 
 from brodmann.errors import SettingsError
+from brodmann.removal import REMOVALS
 
 Signal = Literal["z_norm", "write_norm", "expert_norm", "neuron", "residual"]
 Kind = Literal["head", "expert", "neuron", "residual"]
@@ -143,8 +144,8 @@ class LesionSettings:
     """
 
     def conditions(self) -> int:
-        """Lesions at most, each run on every prompt: five orders without draws, and the draws of two."""
-        return len(self.fractions) * (5 + self.layer_draws + self.random_draws)
+        """Lesions at most, each run on every prompt: every order of `removal.REMOVALS`, or every draw of it."""
+        return len(self.fractions) * sum(getattr(self, each.draws) if each.draws else 1 for each in REMOVALS.values())
 
     def forward_tokens(self, prompts: int, tokens: int) -> float:
         """Tokens that pass through the model, when a recording has so many prompts of so many tokens.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from brodmann.lesions.claims import Evidence, compare
+from brodmann.lesions.claims import CLAIMS, ORDERS, Evidence, compare
 
 
 @pytest.mark.parametrize("largest", [0.1, 0.4, 0.5])
@@ -23,3 +23,12 @@ def test_two_sets_are_further_apart_the_more_units_are_gone(rng, largest):
     assert finding.null.startswith("two random orders")
     less = compare(Evidence(areas, "head", largest / 2, 0), "x", "x", "synergistic", "norm_matched", "x")
     assert less.p < finding.p
+
+
+def test_claims_compare_orders_that_there_are():
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
+    assert {order for claim in CLAIMS for order in (claim.first, claim.second)} <= set(ORDERS)
+    assert all("synergistic" in (claim.first, claim.second) for claim in CLAIMS)
+    assert CLAIMS[0].sentence.format(units="heads") == (
+        "Removing the synergistic core hurts more than removing heads at random in the same layers"
+    )

@@ -1,6 +1,7 @@
 """The lesion study on a real small model: its numbers, its refusals, what a kill changes (nothing), its chapter."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +14,13 @@ from brodmann import look
 from brodmann.atlas.bibliography import entries
 from brodmann.atlas.draw import draw, drawable
 from brodmann.errors import RecordingError, SettingsError
-from brodmann.lesions import claims, study
+from brodmann.lesions import claims, figures, study
 from brodmann.lesions.areas import area
 from brodmann.lesions.figures import chapter
 from brodmann.lesions.ranking import rivals
 from brodmann.partial import PartialFolder
 from brodmann.recordings import answer_log_likelihood, recorded_text
+from brodmann.removal import REMOVALS, Removal
 from brodmann.settings import LesionSettings
 from brodmann.stats import read_findings
 
@@ -228,11 +230,24 @@ def test_the_chapter_shows_the_numbers(found, recording):
         assert trace["line"]["color"] == look.SYNERGY
     grey = next(trace for trace in curves if trace.get("fillcolor") == look.NULL_BAND)
     np.testing.assert_array_equal(grey["y"][1:4], found["lowest"].sel(order="layer_matched").values)
+    drawn = Counter(trace.get("name") for trace in curves)
+    assert [drawn[order.words] for order in REMOVALS.values()] == [2, *[1] * (len(REMOVALS) - 1)]
     dots = [trace["x"][0] for trace in made.panels[1].figure["data"] if trace["name"] == "ratio"]
     np.testing.assert_array_equal(dots, found["ratio"].values)
     first = made.panels[2].figure["data"][0]
     assert first["marker"]["symbol"].count("circle") == 6
     assert str(found["unit"].values[int(found["rank"].values.argmax())]) in made.panels[2].title
+
+
+def test_an_atlas_from_before_an_order_was_added_is_drawn_without_it(found, recording, monkeypatch):
+    before = chapter(found, recording)
+    newer = {**REMOVALS, "loudest": Removal("the loudest first", "rival", "matched", 1.4)}
+    monkeypatch.setattr(figures, "REMOVALS", newer)
+    assert chapter(found, recording) == before
+    again = found.assign_coords(order=["loudest" if name == "random" else name for name in found["order"].values])
+    traces = chapter(again, recording).panels[0].figure["data"]
+    named = Counter(trace.get("name") for trace in traces)
+    assert (named["the loudest first"], named["random"], named["the core first"]) == (1, 0, 2)
 
 
 def test_a_random_model_and_far_ratios_are_said(found, recording):
@@ -246,5 +261,5 @@ def test_a_random_model_and_far_ratios_are_said(found, recording):
 
 
 def test_the_dry_run_can_reckon_forward_passes():
-    assert SETTINGS.conditions() == 3 * (5 + 4 + 3)
+    assert SETTINGS.conditions() == 3 * (5 + 4 + 3)  # five orders that are not drawn
     assert SETTINGS.forward_tokens(60, 150) == 60 * 150 * (36 + 4)

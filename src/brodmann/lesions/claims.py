@@ -12,7 +12,7 @@ chance that the next draw reaches the core (Student's t, with the error of the m
 two trained models (64 and 16 heads), 10 draws so called one more draw harmful in 4.9 % and 1.9 % of cases at 5 %, in
 1.1 % and 0.1 % at 1 %; without the logarithm in 7.1 % and 5.5 %, 2.6 % and 1.1 %. From 99 draws on they are counted. A
 control that is one set has no draws; the core and it are then compared as two sets that differ by as much as random
-orders differ from each other. The finding has the larger p of both, and Holm's correction over the five.
+orders differ from each other. The finding has the larger p of both, and Holm's correction over all claims.
 """
 
 import math
@@ -25,6 +25,7 @@ from jaxtyping import Float
 from scipy.stats import t as student
 
 from brodmann.lesions.areas import ratio_interval
+from brodmann.removal import REMOVALS
 from brodmann.stats import Finding, conclude, correct, p_value, prediction_p_value, sign_flip_test
 
 SOURCE = "Urbina-Rodriguez et al. 2026, arXiv 2601.06851"
@@ -37,18 +38,37 @@ COUNTED = 99
 """Draws from which p is counted, without a distribution."""
 MATCHED = 0.25
 """Difference of two sets' means, in standard deviations over units, from which they no longer count as matched."""
-ORDERS = {
-    "synergistic": "the core first",
-    "redundant": "redundant first",
-    "random": "random",
-    "layer_matched": "random, same layers",
-    "norm_matched": "same activity",
-    "autocorrelation_matched": "same autocorrelation",
-    "importance": "gradient importance",
-}
+ORDERS = {name: each.words for name, each in REMOVALS.items()}
 """Orders of removal, as figures name them."""
 
 Areas = Mapping[str, Float[np.ndarray, "draw prompt"]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One order hurts more than another."""
+
+    name: str
+    sentence: str
+    """The claim in words; ``{units}`` stands for the kind of units."""
+    first: str
+    """The order that is said to hurt more; `first` and `second` are names of `ORDERS`."""
+    second: str
+    source: str
+
+
+_CORE = "Removing the synergistic core hurts more than removing {units}"
+CLAIMS = (
+    Claim("core_against_layer_matched", f"{_CORE} at random in the same layers",
+          "synergistic", "layer_matched", SOURCE),
+    Claim("core_against_random", f"{_CORE} at random", "synergistic", "random", SOURCE),
+    Claim("core_against_norm_matched", f"{_CORE} outside it with the same activity",
+          "synergistic", "norm_matched", SOURCE),
+    Claim("core_against_autocorrelation_matched", f"{_CORE} outside it with the same autocorrelation",
+          "synergistic", "autocorrelation_matched", SOURCE),
+    Claim("importance_against_core", "Removing {units} by gradient importance hurts more than removing the synergistic"
+          " core", "importance", "synergistic", MICHEL),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,21 +91,14 @@ class Evidence:
 
 
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
-    """Test the core against four controls and a rival, and correct for being five."""
-    units = f"{evidence.kind}s"
-    core = f"Removing the synergistic core hurts more than removing {units}"
-    claims = {
-        "layer_matched": f"{core} at random in the same layers",
-        "random": f"{core} at random",
-        "norm_matched": f"{core} outside it with the same activity",
-        "autocorrelation_matched": f"{core} outside it with the same autocorrelation",
-    }
-    tested = [
-        compare(evidence, f"core_against_{name}", claim, "synergistic", name, SOURCE) for name, claim in claims.items()
-    ]
-    rival = f"Removing {units} by gradient importance hurts more than removing the synergistic core"
-    tested.append(compare(evidence, "importance_against_core", rival, "importance", "synergistic", MICHEL))
-    return correct(tuple(tested))
+    """Test all claims, and correct for their number."""
+    return correct(
+        tuple(
+            compare(evidence, each.name, each.sentence.format(units=f"{evidence.kind}s"), each.first, each.second,
+                    each.source)
+            for each in CLAIMS
+        )
+    )  # fmt: skip
 
 
 def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, source: str) -> Finding:

@@ -14,23 +14,14 @@ from brodmann import look
 from brodmann.lesions.claims import ORDERS
 from brodmann.page import Chapter, Panel
 from brodmann.plotting import band, has, heading, label, layout, line, note, text_number, vline
+from brodmann.removal import REMOVALS, Removal
 
 _FARTHEST = 12.0
 """Ratio at which the axis ends; what lies beyond is named at its end."""
 _GREYS = (look.INK, look.INK_2, look.NULL, look.RULE)
-_STYLES: dict[str, dict[str, Any]] = {
-    "synergistic": {"colour": look.SYNERGY, "width": 2.6},
-    "redundant": {"colour": look.REDUNDANCY, "width": 1.8},
-    "random": {"colour": look.NULL, "width": 1.3, "dash": "dot"},
-    "layer_matched": {"colour": look.NULL, "width": 1.8},
-    "norm_matched": {"colour": look.NULL, "width": 1.6, "dash": "dash"},
-    "autocorrelation_matched": {"colour": look.NULL, "width": 1.6, "dash": "dot"},
-    "importance": {"colour": look.INK, "width": 1.4, "dash": "dot"},
-}
-_AXES = {
-    "": ("Random and redundant orders", ("redundant", "random", "layer_matched", "synergistic")),
-    "2": ("Matched sets, and a rival", ("norm_matched", "autocorrelation_matched", "importance", "synergistic")),
-}
+_INKS = {"core": look.SYNERGY, "redundant": look.REDUNDANCY, "control": look.NULL, "rival": look.INK}
+_PANELS = {"random": ("", "Random and redundant orders"), "matched": ("2", "Matched sets, and a rival")}
+"""Axis and heading of each panel of curves."""
 
 
 def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
@@ -69,7 +60,7 @@ def curves(dataset: xr.Dataset) -> Panel | None:
     kind, x = _kind(dataset), np.concatenate([[0.0], dataset["fraction"].values])
     traces: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
-    for axis, (title, names) in _AXES.items():
+    for panel, (axis, title) in _PANELS.items():
         notes.append(heading(title, axis))
         if axis == "":
             low, high = (_from_zero(dataset, end, "layer_matched") for end in ("lowest", "highest"))
@@ -77,13 +68,10 @@ def curves(dataset: xr.Dataset) -> Panel | None:
         if has(dataset, "mean_low"):
             low, high = (_from_zero(dataset, end, "synergistic") for end in ("mean_low", "mean_high"))
             traces.append(band(x, low, high, look.SYNERGY_BAND, axis=axis, opacity=0.75))
-        for name in names:
-            style, values = _STYLES[name], _from_zero(dataset, "mean", name)
-            traces.append(
-                line(x, values, ORDERS[name], style["colour"], width=style["width"], dash=style.get("dash"), axis=axis)
-            )
-            ink = look.INK_2 if style["colour"] == look.NULL else style["colour"]
-            notes.append(label(ORDERS[name], x, values, ink, axis=axis))
+        for name, order in _shown(dataset, panel):
+            values, ink = _from_zero(dataset, "mean", name), _INKS[order.role]
+            traces.append(line(x, values, order.words, ink, width=order.width, dash=order.dash, axis=axis))
+            notes.append(label(order.words, x, values, look.INK_2 if ink == look.NULL else ink, axis=axis))
     most = f"{x[-1]:.0%}".replace("%", " %")
     core, layer, redundant = (
         text_number(float(_from_zero(dataset, "mean", name)[-1]))
@@ -235,6 +223,13 @@ def _dot(x: float, y: float, tip: str) -> dict[str, Any]:
 def _from_zero(dataset: xr.Dataset, name: str, order: str) -> np.ndarray:
     """A curve with its first point, where nothing is removed and nothing diverges."""
     return np.concatenate([[0.0], dataset[name].sel(order=order).values])
+
+
+def _shown(dataset: xr.Dataset, panel: str) -> list[tuple[str, Removal]]:
+    """Orders of a panel that the dataset has (an older one may have fewer), the core last."""
+    has_curve = set(dataset["order"].values.tolist())
+    found = [(name, each) for name, each in REMOVALS.items() if each.panel in (panel, "all") and name in has_curve]
+    return sorted(found, key=lambda one: one[1].role == "core")
 
 
 def _kind(dataset: xr.Dataset) -> str:

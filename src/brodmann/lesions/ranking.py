@@ -5,6 +5,7 @@ rival explanations of a core that its controls are matched on. Nothing is remove
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,8 +14,9 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
-from brodmann.errors import RecordingError
+from brodmann.errors import RecordingError, SettingsError
 from brodmann.lesions import orders
+from brodmann.removal import REMOVALS
 from brodmann.settings import LesionSettings
 
 
@@ -38,7 +40,7 @@ class Curves:
     """Orders of removal, one for each curve, draws one after the other."""
 
     order: tuple[str, ...]
-    """Name of each curve's order, from `claims.ORDERS`."""
+    """Name of each curve's order, from `removal.REMOVALS`."""
     units: tuple[np.ndarray, ...]
     """Indices of units in the order of their removal."""
     count: np.ndarray
@@ -139,7 +141,13 @@ def rivals(series: Float[np.ndarray, "prompt token unit"]) -> tuple[np.ndarray, 
 
 
 def make_curves(ranked: Ranked, importance: np.ndarray, settings: LesionSettings, rng: np.random.Generator) -> Curves:
-    """Every order of removal, and which units are gone at each step; steps that remove as many units are one."""
+    """Every order of removal, and which units are gone at each step; steps that remove as many units are one.
+
+    Raises
+    ------
+    SettingsError
+        If the orders that are made here are not those of `removal.REMOVALS`, as often as it says.
+    """
     units = len(ranked.unit)
     count = np.unique(orders.counts(units, settings.fractions))
     core = orders.by_rank(ranked.rank)
@@ -152,5 +160,19 @@ def make_curves(ranked: Ranked, importance: np.ndarray, settings: LesionSettings
         ("autocorrelation_matched", orders.matched(core, ranked.autocorrelation, int(count[-1]))),
         ("importance", orders.by_rank(importance)),
     ]
+    _check_orders(Counter(name for name, _ in found), settings)
     gone = np.stack([orders.removed(each, units, count) for _, each in found])
     return Curves(tuple(name for name, _ in found), tuple(each for _, each in found), count, gone)
+
+
+def _check_orders(made: Counter[str], settings: LesionSettings) -> None:
+    for name in [*made, *REMOVALS]:
+        if name not in REMOVALS:
+            raise SettingsError(f"make_curves makes the order '{name}', which has no line in removal.REMOVALS")
+        draws = REMOVALS[name].draws
+        wanted = getattr(settings, draws) if draws else 1
+        if made[name] != wanted:
+            raise SettingsError(
+                f"the order '{name}' of removal.REMOVALS needs {draws or 'one curve'}"
+                f"{f' = {wanted} curves' if draws else ''}; lesions.ranking.make_curves makes {made[name]}"
+            )

@@ -37,7 +37,8 @@ def named(names: Sequence[str]) -> tuple[Task, ...]:
     """
     unknown = next((name for name in names if name not in TASKS), None)
     if unknown is not None:
-        raise SettingsError(f"there is no task '{unknown}'; known are {', '.join(TASKS)}")
+        hint = "; names are separated by spaces" if "," in unknown else ""
+        raise SettingsError(f"there is no task '{unknown}'; known are {', '.join(TASKS)}{hint}")
     if not names or len(set(names)) < len(names):
         raise SettingsError(f"tasks {', '.join(names) or '(none)'}: name each task once, and at least one")
     return tuple(TASKS[name] for name in names)
