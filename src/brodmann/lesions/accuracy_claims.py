@@ -88,7 +88,11 @@ def _finding(marked: Marked, kind: str, share: float, seed: int) -> Finding:
     if math.isnan(next_set):  # all sets cost the same
         next_set = p_value(accuracy, per_set, "less")
     floor = marked.floor
-    interval = (-math.inf, math.inf) if floor else found.ends
+    # the core is one set too: another one drawn as the control is would differ by as much as these do
+    reach = float(distributions.t.ppf(0.975, len(per_set) - 1) * per_set.std(ddof=1)) if len(per_set) > 1 else 0.0
+    estimate, low, high = (float(value) for value in (found.estimate, *found.ends))
+    low, high = estimate - math.hypot(estimate - low, reach), estimate + math.hypot(high - estimate, reach)
+    interval = (-math.inf, math.inf) if floor else (low, high)
     done = "Removing" if kind == "zero" else "Noise on"
     shares = ", ".join(f"{name} {marked.accuracy(name):.0%}" for name in ("intact", *SETS))
     said = f"accuracy, {marked.words}: {shares}; guessing {marked.chance:.0%}"

@@ -12,7 +12,8 @@ chance that the next draw reaches the core (Student's t, with the error of the m
 two trained models (64 and 16 heads), 10 draws so called one more draw harmful in 4.9 % and 1.9 % of cases at 5 %, in
 1.1 % and 0.1 % at 1 %; without the logarithm in 7.1 % and 5.5 %, 2.6 % and 1.1 %. From 99 draws on they are counted. A
 control that is one set has no draws; the core and it are then compared as two sets that differ by as much as random
-orders differ from each other. The finding has the larger p of both, and Holm's correction over all claims.
+orders differ from each other. The finding has the larger p of both, and Holm's correction over all claims; its interval
+spans both too, so that a verdict against a claim survives both as well.
 """
 
 import math
@@ -24,7 +25,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import t as student
 
-from brodmann.lesions.areas import ratio_interval
+from brodmann.lesions.areas import Interval, ratio_interval
 from brodmann.removal import REMOVALS
 from brodmann.stats import Finding, conclude, correct, p_value, prediction_p_value, sign_flip_test
 
@@ -117,7 +118,7 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
     return conclude(
         name, claim,
         estimate=float(found.estimate),
-        interval=found.ends if prompts >= FEWEST_PROMPTS else (-math.inf, math.inf),
+        interval=_over_both(evidence, found, other) if prompts >= FEWEST_PROMPTS else (-math.inf, math.inf),
         nulls={words: samples}, p_values=p_values, reference=1.0,
         # Draws from the same layers hold much of the core, which pulls the ratio to 1: there a small ratio is no
         # evidence against the claim, only one below 1 is.
@@ -126,9 +127,36 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
         n=prompts, unit_of_inference="prompt", source=source, seed=evidence.seed,
         caveats=(
             f"in {share:.0%} of prompts the first order hurts more", note, *few,
+            f"over prompts and draws of the control, these sets given: {found.low:.3g} to {found.high:.3g}",
             *evidence.notes.get(control, ()), *evidence.notes.get("all", ()),
         ),
     )  # fmt: skip
+
+
+def _over_both(evidence: Evidence, found: Interval, other: np.ndarray) -> tuple[float, float]:
+    """The ratio's interval, with the chance in the set itself: another set drawn as the control is would differ too.
+
+    In logarithms, the reach over prompts and draws and that over sets (Student's t) add as variances do.
+    """
+    spread, freedom = _spread_of_sets(evidence, other)
+    low, high = (float(end) for end in found.ends)
+    if not (spread >= 0 and low > 0):
+        return low, high
+    reach = float(student.ppf(0.975, freedom)) * spread
+    estimate = float(found.estimate)
+    below, above = (math.hypot(math.log(estimate / end), reach) for end in (low, high))
+    return estimate * math.exp(-below), estimate * math.exp(above)
+
+
+def _spread_of_sets(evidence: Evidence, other: np.ndarray) -> tuple[float, int]:
+    """Standard deviation of the log area by which sets differ, and its degrees of freedom; NaN where it is unknown."""
+    drawn = (other if len(other) > 1 else evidence.areas["random"]).mean(axis=1)
+    if len(drawn) < 2 or not (drawn > 0).all():
+        return math.nan, 0
+    # Controls outside the core are disjoint from it, and disjoint sets differ more than two independent ones: by one
+    # over the square root of the share of units that is left at the largest fraction.
+    wider = 1.0 if len(other) > 1 else math.sqrt(2 / (1 - evidence.largest))
+    return float(np.log(drawn).std(ddof=1)) * wider, len(drawn) - 1
 
 
 def _over_sets(
@@ -137,7 +165,7 @@ def _over_sets(
     """Null over sets in words, draws of the ratio under it, p, and what to know about it."""
     if len(other) == 1:
         random = evidence.areas["random"].mean(axis=1)
-        return _two_sets(float(one.mean()), float(other.mean()), random, evidence.largest)
+        return _two_sets(evidence, one, other, random)
     core, areas = float(one.mean()), other.mean(axis=1)
     rest = (areas.sum() - areas) / (len(areas) - 1)
     ratios = np.divide(areas, rest, out=np.ones_like(areas), where=rest > 0)
@@ -150,14 +178,14 @@ def _over_sets(
     return words, ratios, p, note
 
 
-def _two_sets(one: float, other: float, areas: np.ndarray, largest: float) -> tuple[str, np.ndarray, float, str]:
+def _two_sets(
+    evidence: Evidence, one: np.ndarray, other: np.ndarray, random: np.ndarray
+) -> tuple[str, np.ndarray, float, str]:
     """Are two sets further apart than two random ones? p from the spread of the log areas of random orders."""
     note = "the control is one set of units; how much two sets differ by chance is taken from the random orders"
-    pairs = np.array([a / b if b > 0 else math.nan for a, b in permutations(areas, 2)])
-    p = math.nan
-    if min(one, other, *areas) > 0 and len(areas) > 1:
-        # Controls outside the core are disjoint from it, and disjoint sets differ more than two independent ones: by
-        # one over the square root of the share of units that is left at the largest fraction.
-        spread = float(np.log(areas).std(ddof=1)) * math.sqrt(2 / (1 - largest))
-        p = float(student.sf(math.log(one / other) / spread, len(areas) - 1)) if spread > 0 else math.nan
+    pairs = np.array([a / b if b > 0 else math.nan for a, b in permutations(random, 2)])
+    spread, freedom = _spread_of_sets(evidence, other)
+    p, first, second = math.nan, float(one.mean()), float(other.mean())
+    if min(first, second) > 0 and spread > 0:
+        p = float(student.sf(math.log(first / second) / spread, freedom))
     return "two random orders", pairs, p, note

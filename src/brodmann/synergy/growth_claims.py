@@ -63,8 +63,8 @@ def grew(evidence: GrowthEvidence, function: str) -> Finding:
         # the first checkpoint is one beginning; a fresh one could have been higher
         p_values["fresh random initialisations"] = prediction_p_value(float(late), random)
     if function == evidence.functions[0]:
-        # Noise pulls ranks to the middle, so a contrast of ranks also grows when only the noise falls; nats do not. Nats
-        # grow when everything gets louder; standard deviations of the units' true means do not.
+        # Noise pulls ranks to the middle, so a contrast of ranks also grows when only the noise falls; nats do not.
+        # Nats grow when everything gets louder; standard deviations of the units' true means do not.
         for words, statistic in (
             ("no growth of synergy in nats", evidence.synergy_contrast),
             ("no growth of synergy in standard deviations over units", evidence.spread_contrast),
