@@ -1,9 +1,10 @@
 """Integrated information decomposition of pairs of units: synergy, redundancy, and the core they point to.
 
 `study` asks the question on a recording and gives a Dataset with nulls and findings; `phiid`, `core`, `graphs` and
-`surrogates` hold the mathematics (arrays in, arrays out); `figures` draws what a study found. While a model is trained,
-`EmergenceCallback` (for `transformers.Trainer`) or `Monitor` (for a loop of one's own) looks at a `panel` of texts, as a
-`Watch` says, and gives a `Look` each time.
+`surrogates` hold the mathematics (arrays in, arrays out); `figures` draws what a study found.
+
+While a model is trained, `EmergenceCallback` (for `transformers.Trainer`) or `Monitor` (for a loop of one's own) looks
+at a `panel` of texts, as a `Watch` says, and gives a `Look` each time.
 """
 
 from typing import TYPE_CHECKING
