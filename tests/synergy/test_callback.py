@@ -197,5 +197,5 @@ def test_what_cannot_work_is_refused():
         EmergenceCallback(TEXTS, every=0)
     with pytest.raises(SettingsError, match="a tokenizer"):
         EmergenceCallback(["one text"])._rows(None)
-    with pytest.raises(RecordingError, match=r"400 tokens is longer .*\(128\): .*tokens=128"):
+    with pytest.raises(RecordingError, match=r"400 tokens is longer .*\(256\): .*tokens=256"):
         Monitor([[1] * 400] * 5, 1, QUICK).look(load("random:gpt2").model, 0)
