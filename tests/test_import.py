@@ -22,6 +22,7 @@ def loaded_after(code: str) -> set[str]:
         "import brodmann",
         "import brodmann.settings, brodmann.errors, brodmann.page",
         "import brodmann.atlas",
+        "import brodmann.lesions\ndir(brodmann.lesions)",
         "import brodmann.cli",
         "import brodmann.cli\ntry: brodmann.cli.main(['--help'])\nexcept SystemExit: pass",
         "import brodmann.cli\ntry: brodmann.cli.main(['map', '--help'])\nexcept SystemExit: pass",
@@ -48,3 +49,29 @@ def test_atlas_names_resolve() -> None:
     assert all(getattr(brodmann.atlas, name) is not None for name in brodmann.atlas.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = brodmann.atlas.nothing
+
+
+@pytest.mark.parametrize("room", ["allocation", "lesions", "models", "recordings", "synergy", "tasks"])
+def test_rooms_list_and_resolve_their_public_names(room: str) -> None:
+    import brodmann
+
+    module = getattr(brodmann, room)
+    assert dir(module) == sorted(module.__all__)
+    assert all(getattr(module, name) is not None for name in module.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = module.nothing
+
+
+def test_the_callback_is_found_where_a_reader_looks_for_it() -> None:
+    from brodmann.synergy import EmergenceCallback, Monitor
+    from brodmann.synergy.callback import EmergenceCallback as at_home
+
+    assert EmergenceCallback is at_home
+    assert Monitor.__module__ == "brodmann.synergy.monitor"
+
+
+def test_a_rooms_docstring_names_what_it_exports() -> None:
+    import brodmann
+
+    for room in (brodmann.lesions, brodmann.allocation, brodmann.synergy):
+        assert [name for name in room.__all__ if f"`{name}`" not in str(room.__doc__)] == []

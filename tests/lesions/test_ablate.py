@@ -487,14 +487,16 @@ def test_what_cannot_be_lesioned_is_named(ids):
     usual = references(subject, PROMPTS, ANSWERS, units=["L1H0"])
     vectors = references(subject, [[5, 6], [5, 6]], vectors=True)
     for units, kind, more, error, message in (
-        (["L9H0"], "zero", {}, AnatomyError, "no head or expert 'L9H0'"),
+        (["L9H0"], "zero", {}, AnatomyError, "no head or expert 'L9H0': it has layers 0 to 3, heads 0 to 3"),
+        (["L0E0"], "zero", {}, AnatomyError, "no head or expert 'L0E0': the model has no experts"),
         ("L1H0", "zero", {}, AnatomyError, "a list of ids, not the one string"),
         (["L1N3"], "zero", {}, AnatomyError, "no head or expert 'L1N3'"),
         (["L1H0"], "melt", {}, SettingsError, "kind 'melt' is unknown; choose one of zero, mean, resample, noise"),
-        (["L1H0"], "mean", {}, SettingsError, "kind 'mean' needs references"),
+        (["L1H0"], "mean", {}, SettingsError, r"kind 'mean' needs references, .*lesions.references\(model, rec\)"),
+        (["L1H0"], "resample", {}, SettingsError, r"references\(model, rec, vectors=True\)"),
         (["L1H0"], "resample", {"references": usual}, SettingsError, "vectors=True"),
-        (["L1H0"], "noise", {}, SettingsError, "needs alpha"),
-        (["L1H0"], "zero", {"alpha": 1.0}, SettingsError, "needs alpha, its strength; the other kinds have none"),
+        (["L1H0"], "noise", {}, SettingsError, "needs alpha, its strength; bd.lesions.find_alpha"),
+        (["L1H0"], "zero", {"alpha": 1.0}, SettingsError, "of kind 'noise'; 'zero' has none"),
         (["L1H0"], "zero", {"reroute": True}, AnatomyError, "are for experts"),
         (["L1H0"], "mean", {"references": usual, "renormalise": True}, SettingsError, "belong to the kind 'zero'"),
     ):

@@ -189,11 +189,13 @@ def test_a_panel_is_made_of_the_built_in_prompts():
 
 
 def test_what_cannot_work_is_refused():
-    with pytest.raises(SettingsError, match="at least 5 of at least 32"):
+    with pytest.raises(SettingsError, match="5 texts of at least 32 tokens are needed; got 3, the shortest has 40"):
         Monitor(TEXTS[:3], 2)
+    with pytest.raises(SettingsError, match="got none"):
+        Monitor([], 2)
     with pytest.raises(SettingsError, match="at least 1"):
         EmergenceCallback(TEXTS, every=0)
     with pytest.raises(SettingsError, match="a tokenizer"):
         EmergenceCallback(["one text"])._rows(None)
-    with pytest.raises(RecordingError, match="longer than the model reads"):
+    with pytest.raises(RecordingError, match=r"400 tokens is longer .*\(256\): .*tokens=256"):
         Monitor([[1] * 400] * 5, 1, QUICK).look(load("random:gpt2").model, 0)

@@ -1,7 +1,10 @@
 """Causal tests on units: what a model loses when heads or experts are removed, replaced or disturbed.
 
 `lesion` intervenes on any set of units while a context lasts; `gated` puts several lesions into one forward pass.
-`study` removes a ranking's units step by step, against honest controls, and asks how far behaviour moves.
+`study` removes a ranking's units step by step, against honest controls, and asks how far behaviour moves. Its parts:
+`divergences` (nats, for any sets of units) and `gradient_importance` (the rival ranking).
+Instead of zero: `references` keeps what heads did on a text (`References`) for the kinds mean and resample, which
+`stand_in` makes; `find_alpha` finds a strength of noise (`Calibration`).
 """
 
 from typing import TYPE_CHECKING
@@ -40,3 +43,7 @@ __all__ = [
     "stand_in",
     "study",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -78,7 +78,9 @@ def lesion(
     if kind not in get_args(LesionKind):
         raise SettingsError(f"a lesion of kind '{kind}' is unknown; choose one of {', '.join(get_args(LesionKind))}")
     if (alpha is None) == (kind == "noise"):
-        raise SettingsError("a lesion of kind 'noise' needs alpha, its strength; the other kinds have none")
+        if alpha is not None:
+            raise SettingsError(f"alpha is the strength of a lesion of kind 'noise'; '{kind}' has none")
+        raise SettingsError("a lesion of kind 'noise' needs alpha, its strength; bd.lesions.find_alpha finds one")
     if (renormalise or reroute) and kind != "zero":
         raise SettingsError(f"renormalise and reroute belong to the kind 'zero', not to '{kind}'")
     with ExitStack() as cleanup:

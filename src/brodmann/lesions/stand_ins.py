@@ -138,12 +138,18 @@ def stand_in(
     if kind not in ("mean", "resample"):
         raise SettingsError(f"nothing stands in for a head in a lesion of kind '{kind}'; choose mean or resample")
     if references is None:
-        raise SettingsError(f"a lesion of kind '{kind}' needs references: what the heads did on a reference text")
+        more = ", vectors=True" if kind == "resample" else ""
+        raise SettingsError(
+            f"a lesion of kind '{kind}' needs references, what the heads did on a reference text:"
+            f" references=bd.lesions.references(model, rec{more})"
+        )
     if kind == "mean":
         yield lambda site, heads: _at(references.means, site).to(heads)
         return
     if references.vectors is None:
-        raise SettingsError("a lesion of kind 'resample' needs references with vectors=True")
+        raise SettingsError(
+            "a lesion of kind 'resample' needs references with vectors=True: references(model, rec, vectors=True)"
+        )
     with noted_places(subject) as places:
         yield _Resampled(subject, references, places, seed)
 

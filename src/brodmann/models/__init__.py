@@ -51,3 +51,7 @@ __all__ = [
     "read_anatomy",
     "self_test",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

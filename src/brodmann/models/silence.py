@@ -4,6 +4,7 @@ A gate is the factor on what a unit writes: 1 intact, 0 removed. Every row of a 
 several lesions run in one forward pass. How noise is put into weights stands elsewhere (`brodmann.lesions`).
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -84,12 +85,30 @@ def find_units(subject: Subject, units: Sequence[str]) -> dict[Site, list[int]]:
     known = {unit: (site, index) for site in sites for index, unit in enumerate(unit_table((site,))["unit"])}
     missing = [unit for unit in units if unit not in known]
     if missing:
-        raise AnatomyError(f"{subject.name} has no head or expert '{missing[0]}' (ids look like {next(iter(known))})")
+        raise AnatomyError(f"{subject.name} has no head or expert '{missing[0]}': {_there(sites, missing[0])}")
     where: dict[Site, list[int]] = {}
     for unit in dict.fromkeys(units):
         site, index = known[unit]
         where.setdefault(site, []).append(index)
     return where
+
+
+def _there(sites: Sequence[Site], wanted: str) -> str:
+    """What a model has where a unit is not: the layers and numbers of such ids, or that it has none of the kind."""
+    like = re.fullmatch(r"(.*)L\d+([HE])\d+", wanted)
+    if like is not None:
+        kind = "head" if like[2] == "H" else "expert"
+        sites = [site for site in sites if site.kind == kind]
+        if not sites:
+            return f"the model has no {kind}s"
+        sites = [site for site in sites if site.prefix == like[1]] or sites
+    ranges = []
+    for prefix, kind in dict.fromkeys((site.prefix, site.kind) for site in sites):
+        here = [site for site in sites if (site.prefix, site.kind) == (prefix, kind)]
+        layers, most = [site.layer for site in here], max(site.count for site in here)
+        first = unit_table((here[0],))["unit"][0]
+        ranges.append(f"layers {min(layers)} to {max(layers)}, {kind}s 0 to {most - 1} (ids like {first})")
+    return f"it has {'; '.join(ranges)}"
 
 
 def gates_without(subject: Subject, units: Sequence[str], signal: Signal, *, stack: str | None = None) -> Tensor:

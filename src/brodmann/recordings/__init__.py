@@ -57,3 +57,7 @@ __all__ = [
     "run_plan",
     "score",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

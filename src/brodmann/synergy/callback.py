@@ -21,6 +21,19 @@ PREFIX = "core_"
 class EmergenceCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
     """Look at the model every so many steps; `emerged` says whether a core has appeared.
 
+    Every look is kept in `looks` and logged with the Trainer's step, under
+
+    - ``core_contrast``: contrast of the rank profile, 0 to 1 scale; above 0 there is an inverted U;
+    - ``core_contrast_low``, ``core_contrast_high``: its 95 % interval over texts;
+    - ``core_excess``: the smaller contrast, over both nulls, of synergy above uncoupled surrogates, nats;
+    - ``core_reliability``: split-half reliability of the ranking; below 0.5 no look passes;
+    - ``core_level``: share of alpha that this look may spend; 0 once all planned looks are over;
+    - ``core_passed``: 1 if this look fulfils the rule, else 0;
+    - ``core_emerged``: 1 from the first time that two looks in a row have passed, else 0;
+    - ``core_seconds``: wall time of this look.
+
+    Given as ``callbacks=[...]``, they go to the Trainer's ``state.log_history``; with `attach`, to its reporters too.
+
     Parameters
     ----------
     texts

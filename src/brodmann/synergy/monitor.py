@@ -105,9 +105,8 @@ class Monitor:
     def __init__(self, texts: Sequence[Sequence[int]], planned: int, watch: Watch | None = None) -> None:
         short = min((len(row) for row in texts), default=0)
         if len(texts) < 5 or short < 32:
-            raise SettingsError(
-                f"{len(texts)} texts of {short} tokens and more: a panel needs at least 5 of at least 32"
-            )
+            had = f"{len(texts)}, the shortest has {short}" if len(texts) else "none"
+            raise SettingsError(f"5 texts of at least 32 tokens are needed; got {had}")
         self._texts = [tuple(int(token) for token in row) for row in texts]
         self._watch = watch or Watch()
         self._levels = spending(planned, self._watch.alpha, self._watch.spending)
@@ -210,7 +209,10 @@ class Monitor:
         subject = Subject("the model in training", model, _NoTokenizer(), read_anatomy(model), {})
         longest = max(map(len, self._texts))
         if subject.context_length is not None and longest > subject.context_length:
-            raise RecordingError(f"a text of {longest} tokens is longer than the model reads: {subject.context_length}")
+            raise RecordingError(
+                f"a text of {longest} tokens is longer than the model reads ({subject.context_length}): give shorter"
+                f" texts, such as texts=panel(tokenizer, tokens={subject.context_length})"
+            )
         series = SeriesReducer()
         drive.read(subject, self._texts, signal=self._watch.signal, reducers=[series])
         found = series.finish().rename(row="prompt").isel(token=slice(SKIPPED, None))
