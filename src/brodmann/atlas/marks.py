@@ -117,7 +117,7 @@ def svg_text(
 
 
 def legible(places: list[float], texts: list[str], room: float = 0.0) -> list[str]:
-    """Texts of ticks with every second one empty, or every third, until neighbours keep apart; a tick at 0 stays.
+    """Texts of ticks with every second one empty, or every third, until neighbours keep apart; 0 or 1 stays.
 
     Parameters
     ----------
