@@ -84,6 +84,12 @@ def heading(text: str, axis: str) -> dict[str, Any]:
             "showarrow": False, "xanchor": "left"}  # fmt: skip
 
 
+def keyed(text: str, *, axis: str = "") -> dict[str, Any]:
+    """A name above the axes for the trace that has it, where nothing in the figure can be named on the spot."""
+    return {"name": "key", "text": text, "x": 1, "y": 1.1, "xref": f"x{axis} domain", "yref": f"y{axis} domain",
+            "showarrow": False, "xanchor": "right"}  # fmt: skip
+
+
 def note(x: float, y: float, text: str, *, axis: str = "", anchor: str = "center",
          colour: str = look.INK) -> dict[str, Any]:  # fmt: skip
     """Words at a point of the figure."""

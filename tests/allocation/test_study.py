@@ -9,6 +9,7 @@ import xarray as xr
 import brodmann as bd
 from brodmann.allocation import study
 from brodmann.allocation.figures import chapter
+from brodmann.allocation.figures_axes import UNDER_TEST
 from brodmann.atlas.draw import drawable
 from brodmann.errors import RecordingError
 from brodmann.settings import AllocationSettings
@@ -90,8 +91,13 @@ def test_the_chapter_is_drawn(found):
     core = float(found["ratio"].sel(version="reading", measure="density", adjustment="surprisal and position",
                                     compared="core", contrast="hard"))  # fmt: skip
     assert f"the core is {core:.2f} times as densely active" in page.panels[0].title
-    marks = [trace for trace in page.panels[0].figure["data"] if trace["name"] == "value under test"]
+    marks = [trace for trace in page.panels[0].figure["data"] if trace["name"] == UNDER_TEST]
     assert sorted({round(float(np.exp(mark["x"][0])), 2) for mark in marks}) == [0.65, 1.42]
+    families = [trace for trace in page.panels[1].figure["data"] if trace["xaxis"] == "x2"]
+    looks = {(trace["line"]["color"], trace["marker"]["symbol"]) for trace in families}
+    assert len(looks) == len(families)
+    low, high = page.panels[1].figure["layout"]["yaxis2"]["range"]
+    assert all(low <= value <= high for trace in families for value in trace["y"] if value is not None)
 
 
 def test_what_it_refuses(glass, core):

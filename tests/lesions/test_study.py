@@ -260,6 +260,20 @@ def test_a_random_model_and_far_ratios_are_said(found, recording):
     assert not [trace for trace in made.panels[1].figure["data"] if trace["name"] == "ratio"]
 
 
+def test_a_wide_interval_does_not_set_the_scale(found, recording):
+    wide = found.copy(deep=True)
+    wide["ratio_high"][{"control": 0}] = 1300.0
+    panel = chapter(wide, recording).panels[1]
+    reach = [*found["ratio"].values, *found["ratio_of_draw"].values[np.isfinite(found["ratio_of_draw"].values)], 4 / 3]
+    end = panel.figure["layout"]["xaxis"]["range"][1]
+    assert end <= 1.06 * 1.5 * max(reach) + 1e-9
+    (arrow, *_) = [trace for trace in panel.figure["data"] if trace["name"] == "interval goes on"]
+    assert arrow["x"][0] <= end
+    assert "to 1,300" in [each["text"] for each in panel.figure["layout"]["annotations"]]
+    drawn = [v for trace in chapter(wide, recording).panels[0].figure["data"] for v in trace["y"]]
+    assert chapter(wide, recording).panels[0].figure["layout"]["yaxis"]["range"][1] == pytest.approx(1.04 * max(drawn))
+
+
 def test_the_dry_run_can_reckon_forward_passes():
     assert SETTINGS.conditions() == 3 * (5 + 4 + 3)  # five orders that are not drawn
     assert SETTINGS.forward_tokens(60, 150) == 60 * 150 * (36 + 4)

@@ -12,6 +12,7 @@ from brodmann import look
 from brodmann.plotting import band, bounds, label, p_words, quantised, text_number
 from brodmann.settings import SynergySettings
 from brodmann.synergy.figures import chapter
+from brodmann.synergy.growth_figures import _near_zero
 from brodmann.synergy.study import study as study_of
 
 _spec = importlib.util.spec_from_file_location("synthetic", Path(__file__).parents[1] / "atlas" / "synthetic.py")
@@ -185,3 +186,20 @@ def test_a_label_stands_at_the_last_known_point():
 def test_sentences_write_p_as_the_page_does():
     assert p_words(0.0123) == "p\xa0=\xa00.012"
     assert p_words(0.0009) == "p\xa0<\xa00.001"
+
+
+def test_early_steps_do_not_flatten_the_rest_of_an_excess():
+    late = np.array([3.0, -1.0, 2e-3, 1e-3, -2e-3, 2e-3])
+    (traces, notes, unit), shown = _near_zero(
+        [{"y": late.tolist()}], [label("over", np.arange(6.0), late, look.INK) | {"y": 2e-3}]
+    )
+    drawn = np.array(traces[0]["y"])
+    assert (np.sign(drawn) == np.sign(late)).all()
+    assert abs(drawn[3]) > 0.05 * abs(drawn[0])
+    assert notes[0]["y"] == drawn[5]
+    assert "logarithmic" in unit
+    places = dict(zip(shown["ticktext"], shown["tickvals"], strict=True))
+    assert places["0"] == 0.0
+    assert places["1"] == pytest.approx(np.arcsinh(1 / 1e-3))
+    (same, _, unit), none = _near_zero([{"y": [1.0, 2.0]}], [])
+    assert (same, unit, none) == ([{"y": [1.0, 2.0]}], "nats", {})

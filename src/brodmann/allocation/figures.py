@@ -13,9 +13,23 @@ import xarray as xr
 from brodmann import look
 from brodmann.allocation import figures_more as more
 from brodmann.allocation import figures_text
-from brodmann.allocation.figures_axes import POOLED, SAID, dot, log_axis, pick, ratio_text, reach, said, upright_one
+from brodmann.allocation.figures_axes import (
+    POOLED,
+    SAID,
+    UNDER_TEST,
+    dot,
+    log_axis,
+    pick,
+    ratio_text,
+    reach,
+    said,
+    upright_one,
+)
 from brodmann.page import Chapter, Panel
-from brodmann.plotting import has, heading, hline, label, layout, line, note
+from brodmann.plotting import has, heading, hline, keyed, label, layout, line, note
+
+_SYMBOLS = ("circle", "circle-open", "square", "triangle-up", "diamond-open", "x-thin", "square-open", "diamond")
+"""Marks that tell families of one colour apart."""
 
 
 def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
@@ -69,6 +83,7 @@ def ratios(dataset: xr.Dataset) -> Panel | None:
     top, first = len(rows) - 1, rows[-1][0]
     notes += [note(np.log(pick(dataset, first, "core")[0]), top + 0.45, "core", colour=look.SYNERGY)]
     notes += [note(np.log(pick(dataset, first, "others")[0]), top - 0.56, "others", colour=look.INK_2)]
+    notes += [keyed(UNDER_TEST)] if any(name in SAID for name, _ in rows) else []
     names = [name for name, _ in rows]
     figure = layout(
         {"title": "ratio of density", **log_axis(*reach(dataset, names, ("core", "others")))},
@@ -106,27 +121,35 @@ def ladder(dataset: xr.Dataset) -> Panel | None:
     names = dataset["condition"].values
     traces: list[dict[str, Any]] = []
     notes = [heading("Core over neutral text", ""), heading("Core over its others", "2")]
+    spans: dict[str, list[float]] = {"": [], "2": []}
+    marks = {True: 0, False: 0}
     for family in dict.fromkeys(task[kind != "neutral"].tolist()):
         places = np.flatnonzero(task == family)
         if len(places) < 2:
             continue
-        hard = kind[places[0]] == "hard"
+        hard = bool(kind[places[0]] == "hard")
+        symbol = _SYMBOLS[marks[hard] % len(_SYMBOLS)]
+        marks[hard] += 1
         for axis, compared in (("", "core"), ("2", "relative")):
             values = np.array([np.log(pick(dataset, str(names[i]), compared)[0]) for i in places])
             colour, x = look.SYNERGY if hard else look.INK_2, np.linspace(0, 1, len(places))
             trace = line(x, values, str(family), colour, width=1.8, dash=None if hard else "dot", axis=axis)
             tips = zip(places, values, strict=True)
-            traces.append(trace | {"hovertext": [f"{names[i]}: {ratio_text(float(np.exp(v)))}" for i, v in tips]})
-            if axis == "2":
-                notes.append(label(str(family), x, values, look.INK if hard else look.INK_2, axis=axis))
-    seen = [value for trace in traces for value in trace["y"] if value is not None]
-    if not seen:
+            said_of = [f"{names[i]}: {ratio_text(float(np.exp(v)))}" for i, v in tips]
+            marker = {"symbol": symbol, "size": 7, "color": colour, "line": {"width": 1.3, "color": colour}}
+            traces.append(trace | {"mode": "lines+markers", "marker": marker, "hovertext": said_of})
+            notes.append(label(str(family), x, values, look.INK if hard else look.INK_2, axis=axis))
+            spans[axis] += values[np.isfinite(values)].tolist()
+    if not all(spans.values()):
         return None
     ends = {"title": "place on the ladder", "range": [-0.04, 1.04], "tickvals": [0, 1]}
     figure = layout(
-        ends | {"ticktext": ["easiest", "hardest"]}, {"title": "ratio of density", **log_axis(min(seen), max(seen))},
+        ends | {"ticktext": ["easiest", "hardest"]},
+        {"title": "ratio of density", **log_axis(min(spans[""]), max(spans[""]))},
         columns=2, annotations=notes, shapes=[hline(0.0), hline(0.0, "2")], height=400,
     )  # fmt: skip
+    # the second panel's values lie nearer to 1 than the first one's
+    figure["yaxis2"] |= {**log_axis(min(spans["2"]), max(spans["2"])), "title": {"text": "ratio of ratios"}}
     title = figures_text.ladder_title(dataset)
     return Panel(
         "allocation-ladder", title, {"data": traces, "layout": figure}, figures_text.LADDER,

@@ -10,6 +10,7 @@ from brodmann.plotting import note
 
 SAID = {"hard": 1.42, "simple": 0.65}
 """Values under test, from popular articles."""
+UNDER_TEST = "value that popular articles gave"
 POOLED = {"hard": "hard tasks", "simple": "repetition", "harder": "hardest / easiest"}
 _MARKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
@@ -83,7 +84,7 @@ def said(contrast: str, y: float, axis: str) -> tuple[dict[str, Any], dict[str, 
     x = float(np.log(SAID[contrast]))
     mark = {"symbol": "line-ns", "size": 22, "color": look.INK_2, "line": {"width": 1}}
     trace = {
-        "type": "scatter", "mode": "markers", "x": [x], "y": [y], "marker": mark, "name": "value under test",
+        "type": "scatter", "mode": "markers", "x": [x], "y": [y], "marker": mark, "name": UNDER_TEST,
         "hovertext": [f"said: {SAID[contrast]:g}"], "xaxis": f"x{axis}", "yaxis": f"y{axis}",
     }  # fmt: skip
     return trace, note(x, y - 0.46, f"{SAID[contrast]:g}", axis=axis, colour=look.INK_2)

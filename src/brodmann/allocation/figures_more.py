@@ -9,9 +9,10 @@ from brodmann import look
 from brodmann.allocation import figures_text
 from brodmann.allocation.figures_axes import POOLED, dot, log_axis, pick, ratio_text, upright_one
 from brodmann.page import Panel
-from brodmann.plotting import band, has, heading, hline, label, layout, line, named_rows, text_number
+from brodmann.plotting import band, has, heading, hline, keyed, label, layout, line, named_rows, note, text_number
 
 _MEASURES = {"density": "density", "level": "level", "hoyer": "Hoyer sparsity", "participation": "participation"}
+_BARE = "without covariates"
 
 
 def layers(dataset: xr.Dataset) -> Panel | None:
@@ -90,16 +91,19 @@ def measures(dataset: xr.Dataset) -> Panel | None:
         for y, (measure, version) in enumerate(rows):
             found = pick(dataset, contrast, "relative", measure=measure, version=version)
             traces += dot(found, float(y), f"{_MEASURES[measure]}, {version}", look.SYNERGY, axis)
+            if not np.isfinite(found[0]):
+                notes.append(note(0.0, y - 0.2, "\xa0no data", axis=axis, anchor="left", colour=look.INK_2))
             bare = pick(dataset, contrast, "relative", measure=measure, version=version, adjustment="none")[0]
             if np.isfinite(bare):
                 traces.append({
-                    "type": "scatter", "mode": "markers", "x": [float(np.log(bare))], "y": [float(y)], "name": "raw",
+                    "type": "scatter", "mode": "markers", "x": [float(np.log(bare))], "y": [float(y)], "name": _BARE,
                     "marker": {"symbol": "circle-open", "size": 8, "color": look.INK_2, "line": {"width": 1}},
                     "hovertext": [f"without covariates: {ratio_text(bare)}"], "xaxis": f"x{axis}", "yaxis": f"y{axis}",
                 })  # fmt: skip
             spans += [v for v in (*found, bare) if np.isfinite(v)]
     if not spans:
         return None
+    notes += [keyed(_BARE)]
     words = [f"{_MEASURES[measure]}, {'reading' if v == 'reading' else 'writing' if v == 'writing' else 'right'}"
              for measure, v in rows]  # fmt: skip
     figure = layout(
@@ -108,9 +112,7 @@ def measures(dataset: xr.Dataset) -> Panel | None:
         columns=2, annotations=notes, shapes=[upright_one(""), upright_one("2")], height=90 + 26 * len(rows),
     )  # fmt: skip
     figure["yaxis2"] |= {"showticklabels": False}
-    agree = [pick(dataset, "hard", "relative", measure=m)[0] > 1 for m in ("density", "level", "participation")]
-    same = "point the same way" if len(set(agree)) == 1 else "do not point the same way"
-    title = f"Density, level and participation of the core over its layer-mates {same} on hard tasks."
+    title = _agreement(dataset)
     return Panel(
         "allocation-measures", title, {"data": traces, "layout": figure},
         how_to_read="Each row is one way to measure activity in one situation: reading fixed text, writing answers, or "
@@ -119,6 +121,20 @@ def measures(dataset: xr.Dataset) -> Panel | None:
         "account.",
         description=f"Dot plot with intervals. {title}",
     )  # fmt: skip
+
+
+def _agreement(dataset: xr.Dataset) -> str:
+    """What density, level and participation say of hard tasks while reading; 1 inside an interval says nothing."""
+    sides: dict[str, list[str]] = {"above 1": [], "below 1": [], "not told apart from 1": []}
+    for measure in ("density", "level", "participation"):
+        _, low, high = pick(dataset, "hard", "relative", measure=measure)
+        side = "above 1" if low > 1 else "below 1" if high < 1 else "not told apart from 1"
+        sides[side].append(_MEASURES[measure])
+    told = [
+        f"{' and '.join(', '.join(names).rsplit(', ', 1))} {'are' if len(names) > 1 else 'is'} {side}"
+        for side, names in sides.items() if names
+    ]  # fmt: skip
+    return f"Over its layer-mates, while the model reads hard tasks, the core's {'; '.join(told)}."
 
 
 def texts(dataset: xr.Dataset) -> Panel | None:

@@ -32,7 +32,7 @@ RATIOS_DETAIL = (
 LADDER = (
     "Each line is a family of tasks, from its easiest to its hardest level: more digits, longer lists, more steps. All "
     "levels of a family use the same words and signs, so a slope is not a matter of vocabulary. Dotted lines are "
-    "repetition."
+    "repetition. The two panels have scales of their own."
 )
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from brodmann import look
 from brodmann.atlas.lettering import NARROW, key, notes, on, place, title
-from brodmann.atlas.marks import Cell, Scale, draw_trace, number, svg_text, tag, tick_texts, ticks
+from brodmann.atlas.marks import Cell, Scale, draw_trace, legible, number, svg_text, tag, tick_texts, ticks
 
 WIDE = 960.0
 _DRAWN = {"scatter", "bar", "heatmap"}
@@ -45,7 +45,8 @@ def draw(figure: dict[str, Any], *, name: str, description: str) -> Markup:
     ----------
     figure : dict
         Plotly figure as plain JSON. ``layout.grid`` gives rows and columns of independent axes; annotations named
-        ``label`` write a line's name at its end, those named ``heading`` stand above their axes. ``frames`` replace
+        ``label`` write a line's name at its end, those named ``key`` name a trace above the axes, those named
+        ``heading`` stand above their axes. ``frames`` replace
         the traces that each of them numbers; the page's slider shows one at a time, print and the file as well.
     name : str
         Slug, unique on the page.
@@ -136,10 +137,11 @@ def _cells(figure: dict[str, Any], width: float, narrow: bool) -> tuple[list[Cel
         inner_width = (width - sum(lefts) - sum(rights)) / len(suffixes)
         named = any(title(layout.get(f"yaxis{suffix}", {})) for suffix in suffixes)
         top = (30.0 if named else 14.0) + (22.0 if any(_has(layout, "heading", suffix) for suffix in suffixes) else 0.0)
-        if narrow:
-            top += 21.0 * len(key(figure, suffixes[0]))
+        top += 21.0 * max(len(key(figure, suffix, None if narrow else inner_width)) for suffix in suffixes)
         full = float(layout.get("height", 420)) / max(1, int(grid.get("rows", 1)))
-        inner = min(full, 250.0) - 60.0 if narrow else full - top - 46.0
+        # names of rows are all read, numbers need not be
+        names = max(sum(not _numeric(text) for text in _texts(layout, suffix)) for suffix in suffixes)
+        inner = max(min(full, 250.0) - 60.0, 19.0 * names) if narrow else full - top - 46.0
         if square:
             inner = inner_width
         left = 0.0
@@ -159,6 +161,14 @@ def _tick_room(axis: dict[str, Any], narrow: bool) -> float:
     shown = narrow or axis.get("showticklabels", True)
     texts = [str(text) for text in axis.get("ticktext", ())] if shown else []
     return max(46.0, 14.0 + 6.6 * max((len(text) for text in texts), default=0))
+
+
+def _texts(layout: dict[str, Any], suffix: str) -> list[str]:
+    return [str(text) for text in layout.get(f"yaxis{suffix}", {}).get("ticktext", ())]
+
+
+def _numeric(text: str) -> bool:
+    return text.replace("−", "-").strip("-%k").replace(".", "", 1).isdigit()
 
 
 def _label_room(layout: dict[str, Any], suffix: str) -> float:
@@ -200,11 +210,14 @@ def _axes(layout: dict[str, Any], cell: Cell, narrow: bool) -> Markup:
     )
     parts = [tag("path", d=f"{upright}H{right:.1f}", class_="axis")]
     x_values, x_texts = _tick_labels(xs, cell.x, max(3, int(cell.width / 80)))
+    x_texts = legible([cell.x(value) for value in x_values], x_texts)
     for value, text in zip(x_values, x_texts, strict=True):
         at = cell.x(value)
         parts += [tag("path", d=f"M{at:.1f} {bottom:.1f}v4", class_="axis")]
         parts += [svg_text(at, bottom + 17, text, class_="tick", anchor="middle")]
     y_values, y_texts = _tick_labels(ys, cell.y, max(3, int(cell.height / 60)))
+    if all(_numeric(text) for text in y_texts):
+        y_texts = legible([cell.y(value) for value in y_values], y_texts, 14.0)
     for value, text in zip(y_values, y_texts, strict=True):
         at = cell.y(value)
         parts += [tag("path", d=f"M{cell.left:.1f} {at:.1f}h-4", class_="axis")]
@@ -212,7 +225,10 @@ def _axes(layout: dict[str, Any], cell: Cell, narrow: bool) -> Markup:
         if narrow or ys.get("showticklabels", True):
             parts += [svg_text(cell.left - 8, at + 4, text, class_="tick", anchor="end")]
     x_title, y_title = (title(axis) for axis in (xs, ys))
-    parts += [svg_text((cell.left + right) / 2, bottom + 36, x_title, class_="axis-title", anchor="middle")]
+    # a long title under narrow axes may reach as far as the sheet does
+    half, middle = 3.25 * len(x_title), (cell.left + right) / 2
+    middle = max(half, min(middle, NARROW - half)) if narrow else middle
+    parts += [svg_text(middle, bottom + 36, x_title, class_="axis-title", anchor="middle")]
     parts += [svg_text(max(2.0, cell.left - 40), cell.top - 13, y_title, class_="axis-title")]
     return Markup("").join(parts)
 
@@ -280,21 +296,25 @@ def _columns(traces: list[dict[str, Any]], cell: Cell) -> Markup:
 
 def _ramp(trace: dict[str, Any], cell: Cell) -> Markup:
     """The colour scale of a matrix, above its right end."""
-    meta, width = trace["meta"], 9.0
-    warm = meta["ramp"] == "synergy"
+    meta = trace["meta"]
     right, y = cell.left + cell.width, cell.top - 24
-    words = f"{number(float(meta['high']))} {meta.get('units', '')}"
-    start = right - 7.0 * len(words) - 11 * width
-    steps = ["paper", *(f"r{k}" for k in (range(11, 21) if warm else range(9, -1, -1)))]
+    if meta["ramp"] == "rank":
+        steps, width, low, words = [f"r{k}" for k in range(look.STEPS)], 5.0, "redundant", "synergistic"
+    else:
+        tones = range(11, 21) if meta["ramp"] == "synergy" else range(9, -1, -1)
+        steps, width, low = ["paper", *(f"r{k}" for k in tones)], 9.0, "0"
+        words = f"{number(float(meta['high']))} {meta.get('units', '')}"
+    start = right - 7.0 * len(words) - len(steps) * width
     parts = [
         tag("rect", x=start + i * width, y=y, width=width + 0.3, height=10.0, fill=f"var(--{step})")
         for i, step in enumerate(steps)
     ]
     parts += [
-        tag("rect", x=start, y=y, width=11 * width, height=10.0, fill="none", stroke="var(--ink)", stroke_width="0.5")
-    ]
-    parts += [svg_text(start - 6, y + 9.5, "0", class_="tick", anchor="end")]
-    return Markup("").join([*parts, svg_text(start + 11 * width + 6, y + 9.5, words, class_="tick")])
+        tag("rect", x=start, y=y, width=len(steps) * width, height=10.0, fill="none", stroke="var(--ink)",
+            stroke_width="0.5")
+    ]  # fmt: skip
+    parts += [svg_text(start - 6, y + 9.5, low, class_="tick", anchor="end")]
+    return Markup("").join([*parts, svg_text(start + len(steps) * width + 6, y + 9.5, words, class_="tick")])
 
 
 def _canvas(cell: Cell, width: float, height: float, ident: str) -> Markup:

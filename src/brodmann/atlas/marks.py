@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -115,6 +116,33 @@ def svg_text(
     )
 
 
+def legible(places: list[float], texts: list[str], room: float = 0.0) -> list[str]:
+    """Texts of ticks with every second one empty, or every third, until neighbours keep apart; 0 or 1 stays.
+
+    Parameters
+    ----------
+    places : list of float
+        Pixels, from one end to the other.
+    texts : list of str
+        What is written there, centred.
+    room : float
+        Pixels that every text takes; 0: as wide as it is, along a level axis.
+
+    Examples
+    --------
+    >>> legible([0.0, 20.0, 40.0, 60.0], ["512", "1024", "2048", "4096"])
+    ['512', '', '2048', '']
+    """
+    sizes = [room or 6.6 * len(text) + 7.0 for text in texts]
+    stays = next((i for i, text in enumerate(texts) if text in ("0", "1")), 0)
+    for every in range(1, len(texts)):
+        kept = list(range(stays % every, len(texts), every))
+        gaps = (abs(places[b] - places[a]) - (sizes[a] + sizes[b]) / 2 for a, b in pairwise(kept))
+        if min(gaps, default=0.0) >= 0.0:
+            return [text if i in kept else "" for i, text in enumerate(texts)]
+    return [text if i == stays else "" for i, text in enumerate(texts)] if len(texts) > 1 else texts
+
+
 def _finite(*values: Any) -> bool:
     return all(value is not None and math.isfinite(float(value)) for value in values)
 
@@ -158,6 +186,21 @@ def _each(value: Any, index: int) -> Any:
     return value[index] if isinstance(value, list | tuple) else value
 
 
+_STROKES = {
+    "line-ns": lambda x, y, r: f"M{x:.1f} {y - r:.1f}v{2 * r:.1f}",
+    "x-thin": lambda x, y, r: (
+        f"M{x - r:.1f} {y - r:.1f}l{2 * r:.1f} {2 * r:.1f}M{x - r:.1f} {y + r:.1f}l{2 * r:.1f} {-2 * r:.1f}"
+    ),
+}
+_SHAPES = {
+    "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
+    "diamond": ((0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)),
+    "triangle-up": ((0.0, -1.15), (1.1, 0.9), (-1.1, 0.9)),
+    "triangle-right": ((1.0, 0.0), (-0.8, 1.0), (-0.8, -1.0)),
+}
+"""Marks other than dots: strokes without a fill, and outlines in radii."""
+
+
 def _points(trace: dict[str, Any], x: Scale, y: Scale) -> Markup:
     marker, parts = trace.get("marker", {}), []
     tips, units = trace.get("hovertext") or [], trace.get("ids") or []
@@ -175,14 +218,20 @@ def _points(trace: dict[str, Any], x: Scale, y: Scale) -> Markup:
         if index < len(units) and not quiet:
             more["data_unit"] = units[index]
         symbol = str(_each(marker.get("symbol", "circle"), index))
-        if symbol == "line-ns":
-            d = f"M{px:.1f} {py - radius:.1f}v{2 * radius:.1f}"
-            parts += [tag("path", d=d, stroke=colour, stroke_width=f"{edge.get('width', 1)}", **more)]
+        if symbol in _STROKES:
+            d = _STROKES[symbol](px, py, radius)
+            width = _each(edge.get("width", 1), index)
+            parts += [tag("path", d=d, fill="none", stroke=colour, stroke_width=f"{width}", **more)]
         else:
-            if symbol == "circle-open":
+            if symbol.endswith("-open"):
                 colour, stroke = "var(--paper)", colour
             width = _each(edge.get("width", 1), index)
             ring = {"stroke": stroke, "stroke_width": f"{width}"} if stroke != "none" else {}
+            corners = _SHAPES.get(symbol.removesuffix("-open"))
+            if corners:
+                d = "M" + "L".join(f"{px + radius * u:.1f} {py + radius * v:.1f}" for u, v in corners) + "Z"
+                parts += [tag("path", d=d, fill=colour, **ring, **more)]
+                continue
             parts += [tag("circle", cx=f"{px:.1f}", cy=f"{py:.1f}", r=f"{radius:.1f}", fill=colour, **ring, **more)]
     return Markup("").join(parts)
 

@@ -89,7 +89,7 @@ def grid(units: PlateUnits) -> dict[str, Any]:
         cell = {"unit": name, "step": step, "core": bool(units.core[i]), "words": words}
         rows[filled[layer]][column[layer]] = cell
         filled[layer] += 1
-    return {"layers": layers, "rows": rows}
+    return {"layers": layers, "rows": rows, "without": units.without}
 
 
 def found(findings: tuple[Finding, ...], by_study: Sequence[int] = ()) -> dict[str, Any]:

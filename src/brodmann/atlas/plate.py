@@ -16,6 +16,9 @@ from brodmann.atlas.tiling import HEIGHT, WIDTH, Tiling, outline, surroundings, 
 
 CAPTION = "Position is layer and {kind}; the outline is a drawing, not anatomy."
 
+_GREY = {"fill": "var(--null)", "fill_opacity": "0.62"}
+"""Cells without a rank: paper would be taken for the neutral middle of the scale."""
+
 
 @dataclass(frozen=True)
 class PlateUnits:
@@ -29,6 +32,14 @@ class PlateUnits:
     z: np.ndarray
     """Excess synergy over the surrogates in their standard deviations; NaN where there is none."""
     kind: str = "head"
+
+    @property
+    def without(self) -> str:
+        """Why cells are grey; empty where all have a rank."""
+        known = np.isfinite(self.rank)
+        if known.all():
+            return ""
+        return "too rarely active" if self.kind == "expert" and known.any() else "no rank"
 
     def tip(self, i: int) -> str:
         """What pointing at a cell says."""
@@ -51,7 +62,7 @@ def sheet(units: PlateUnits) -> Markup:
     tiling = tile(units.layer)
     edge = tag("path", d=outline(), fill="none", stroke="var(--ink)", stroke_width="2.2", pointer_events="none")
     parts = [_behind(), _cells(units, tiling), _core(units, tiling), edge, _leaders(units, tiling)]
-    parts += [_ruler(units, tiling), _scale(bool(units.core.any()))]
+    parts += [_ruler(units, tiling), _scale(bool(units.core.any()), units.without)]
     return Markup('<svg class="cortex" viewBox="0 -6 {:.0f} {:.0f}" aria-hidden="true">{}</svg>').format(
         WIDTH, HEIGHT + 92, Markup("").join(parts)
     )
@@ -89,10 +100,11 @@ def _cells(units: PlateUnits, tiling: Tiling) -> Markup:
     ]
     for i, cell in enumerate(tiling.cells):
         d = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in cell) + "Z"
-        fill = look.css(look.rank_colour(float(units.rank[i])))
+        known = bool(np.isfinite(units.rank[i]))
+        style = {"fill": look.css(look.rank_colour(float(units.rank[i])))} if known else _GREY
         parts += [
             tag(
-                "path", d=d, fill=fill, stroke="var(--ink)", stroke_width="0.5", class_="cell", data_tip=units.tip(i),
+                "path", d=d, **style, stroke="var(--ink)", stroke_width="0.5", class_="cell", data_tip=units.tip(i),
                 data_unit=units.unit[i],
             )
         ]  # fmt: skip
@@ -197,8 +209,8 @@ def _ruler(units: PlateUnits, tiling: Tiling) -> Markup:
     return Markup("").join(parts)
 
 
-def _scale(core: bool) -> Markup:
-    """The colour scale with its ends in words, and the sign of the core."""
+def _scale(core: bool, without: str) -> Markup:
+    """The colour scale with its ends in words, and the signs of the core and of cells without a rank."""
     left, top, width = 690.0, 766.0, 13.0
     parts = [
         tag("rect", x=left + i * width, y=top, width=width + 0.4, height=11.0, fill=f"var(--r{i})")
@@ -214,4 +226,9 @@ def _scale(core: bool) -> Markup:
         parts += [tag("rect", x=560.0, y=top - 1, width=22.0, height=13.0, fill="url(#hatch)", stroke="var(--ink)",
                       stroke_width="1.9")]  # fmt: skip
         parts += [svg_text(592, top + 11, "the core", class_="numeral")]
+    if without:
+        start = 385.0 if core else 540.0
+        parts += [tag("rect", x=start, y=top - 1, width=22.0, height=13.0, stroke="var(--ink)", stroke_width="0.6",
+                      **_GREY)]  # fmt: skip
+        parts += [svg_text(start + 32, top + 11, without, class_="numeral")]
     return Markup("").join(parts)

@@ -81,11 +81,10 @@ def curves(dataset: xr.Dataset) -> Panel | None:
         f"With {most} of the {kind}s removed, behaviour moves by {core} nats if the core goes first, by {layer} if as "
         f"many {kind}s of the same layers go at random, and by {redundant} if the redundant ones go first."
     )
-    reach = np.concatenate([dataset[name].values.ravel() for name in ("mean", "mean_high", "highest")])
-    highest = float(np.max(reach[np.isfinite(reach)], initial=1e-9))
+    highest = max((float(v) for trace in traces for v in trace["y"] if v is not None), default=1e-9)
     figure = layout(
         {"title": f"share of {kind}s removed", "range": [0, float(x[-1])]},
-        {"title": "divergence from the intact model (nats)", "range": [0, 1.04 * highest]},
+        {"title": "divergence from the intact model (nats)", "range": [0, 1.04 * highest or 1.0]},
         columns=2, annotations=notes, height=430,
     )  # fmt: skip
     return Panel(
@@ -106,31 +105,32 @@ def ratios(dataset: xr.Dataset) -> Panel | None:
     names = [str(name) for name in dataset["control"].values]
     height = {name: float(len(names) - place) for place, name in enumerate(names)}
     traces: list[dict[str, Any]] = []
-    reach, notes = [1.0], [note(1.0, len(names) + 0.5, "\xa0equal", anchor="left", colour=look.INK_2)]
+    wide, notes = _end(dataset), [note(1.0, len(names) + 0.5, "\xa0equal", anchor="left", colour=look.INK_2)]
     for name in names:
         chosen = dataset["curve_order"].values == name
         draws = dataset["ratio_of_draw"].values[chosen]
         draws = draws[np.isfinite(draws)]
         if len(draws):
             traces.append(_ticks(draws, height[name]))
-            reach += draws.tolist()
         one = dataset.sel(control=name)
         value, low, high = (float(one[f"ratio{end}"]) for end in ("", "_low", "_high"))
         if np.isfinite([low, high]).all():
-            traces.append(_reach(min(low, _FARTHEST), min(high, _FARTHEST), height[name]))
+            traces.append(_reach(min(low, wide), min(high, wide), height[name]))
+            if high > wide:
+                end = f"{high:,.0f}" if high >= 100 else text_number(high)
+                traces.append(_arrow(wide, height[name], f"the interval reaches {end}"))
+                notes.append(note(wide, height[name] + 0.2, f"to {end}", anchor="right"))
         said = f"[{text_number(low)}, {text_number(high)}]"
-        if value <= _FARTHEST:
+        if value <= wide:
             traces.append(_dot(value, height[name], f"core over {ORDERS[name]}\n{text_number(value)} {said}"))
         else:
-            notes.append(note(_FARTHEST, height[name] + 0.2, f"{text_number(value)} {said}", anchor="right"))
-        reach += [v for v in (value, low, high) if np.isfinite(v)]
+            notes.append(note(wide, height[name] - 0.3, f"{text_number(value)} {said}", anchor="right"))
     matched = dataset.sel(control="layer_matched")
     value, low, high = (float(matched[f"ratio{end}"]) for end in ("", "_low", "_high"))
     interval = f" [{text_number(low)}, {text_number(high)}]" if np.isfinite([low, high]).all() else ""
     title = f"Removing the core costs {text_number(value)}{interval} times what random units of the same layers cost."
-    wide = min(max(reach), _FARTHEST)
     figure = layout(
-        {"title": "area under the core's curve, divided by the control's", "range": [0, 1.06 * wide]},
+        {"title": "area under the core's curve over the control's", "range": [0, 1.06 * wide]},
         {"title": "", "range": [0.4, len(names) + 0.6], "tickvals": [height[name] for name in names],
          "ticktext": [ORDERS[name] for name in names]},
         annotations=notes, shapes=[vline(1.0)], height=90 + 44 * len(names),
@@ -139,7 +139,8 @@ def ratios(dataset: xr.Dataset) -> Panel | None:
         "lesion_ratios", title, {"data": traces, "layout": figure},
         how_to_read="Right of the dashed line, removing the core hurts more than the control; left of it, less. Lines "
         "are 95 % intervals over prompts and draws. Grey ticks are single random draws, each divided by the mean of "
-        "the others: where no unit is special, the dot lies among them.",
+        "the others: where no unit is special, the dot lies among them. An interval that "
+        "leaves the axis ends in an arrow.",
         description=f"Dot plot of {len(names)} area ratios. {title}",
         detail=_matching(dataset),
     )  # fmt: skip
@@ -213,6 +214,20 @@ def _ticks(values: np.ndarray, y: float) -> dict[str, Any]:
 def _reach(low: float, high: float, y: float) -> dict[str, Any]:
     return {"type": "scatter", "mode": "lines", "x": [low, high], "y": [y, y], "name": "interval",
             "line": {"color": look.SYNERGY, "width": 2.2}, "hoverinfo": "skip"}  # fmt: skip
+
+
+def _end(dataset: xr.Dataset) -> float:
+    """Where the axis of ratios ends: a half beyond the farthest dot or draw, and not beyond what there is."""
+    ratio, high, draws = (
+        values[np.isfinite(values)] for values in (dataset[n].values for n in ("ratio", "ratio_high", "ratio_of_draw"))
+    )
+    dots = float(np.max(np.concatenate([ratio[ratio <= _FARTHEST], draws, [1.0]])))
+    return min(_FARTHEST, max(1.5 * dots, 2.0), max(dots, float(np.max(high, initial=1.0))))
+
+
+def _arrow(x: float, y: float, tip: str) -> dict[str, Any]:
+    return {"type": "scatter", "mode": "markers", "x": [x], "y": [y], "name": "interval goes on", "hovertext": [tip],
+            "marker": {"symbol": "triangle-right", "size": 9, "color": look.SYNERGY}}  # fmt: skip
 
 
 def _dot(x: float, y: float, tip: str) -> dict[str, Any]:

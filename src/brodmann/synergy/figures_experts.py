@@ -10,13 +10,14 @@ import xarray as xr
 
 from brodmann import look
 from brodmann.page import Panel
-from brodmann.plotting import has, layout, text_number
+from brodmann.plotting import has, keyed, layout, text_number
 
-_LEAST, _MOST, _RING = 4.0, 16.0, 6.0  # diameters in pixels
+_LEAST, _MOST, _CROSS = 4.0, 16.0, 7.0  # diameters in pixels
+_RARE = "chosen too rarely to be ranked"
 
 
 def expert_map(dataset: xr.Dataset) -> Panel | None:
-    """Layer by expert: colour is rank, area the share of tokens; hollow grey where too little was heard."""
+    """Layer by expert: colour is rank, area the share of tokens; a grey cross where too little was heard."""
     if not _known(dataset):
         return None
     share, ranked, rank = _of_all(dataset)
@@ -25,27 +26,33 @@ def expert_map(dataset: xr.Dataset) -> Panel | None:
     rows = int(index.max()) + 1
     row_height = float(np.clip(900.0 / rows, 7.0, 22.0))
     largest = min(_MOST, 0.9 * row_height, 800.0 / len(np.unique(layers)))
-    size = np.maximum(np.where(ranked, _LEAST, _RING), largest * np.sqrt(share / max(float(share.max()), 1e-12)))
-    marker = {
-        "color": [look.rank_colour(float(r)) if known else look.NULL for r, known in zip(rank, ranked, strict=True)],
-        "size": np.round(size, 1).tolist(),
-        "symbol": ["circle" if known else "circle-open" for known in ranked],
-        "line": {
-            "color": [look.INK_2 if known else look.NULL for known in ranked],
-            "width": [0.6 if known else 1.2 for known in ranked],
-        },
+    size = np.maximum(_LEAST, largest * np.sqrt(share / max(float(share.max()), 1e-12)))
+    filled = {
+        "color": [look.rank_colour(float(r)) for r in rank[ranked]], "size": np.round(size[ranked], 1).tolist(),
+        "line": {"color": look.INK_2, "width": 0.6},
     }  # fmt: skip
+    cross = {"symbol": "x-thin", "size": min(_CROSS, 0.6 * row_height), "color": look.INK_2,
+             "line": {"color": look.INK_2, "width": 1.1}}  # fmt: skip
     tips = [_tip(dataset, i, name, float(share[i]), float(rank[i])) for i, name in enumerate(names)]
-    trace = {
-        "type": "scatter", "mode": "markers", "x": layers.tolist(), "y": index.tolist(), "marker": marker,
-        "hovertext": tips, "ids": names, "name": "experts",
-    }  # fmt: skip
+    traces = [
+        {
+            "type": "scatter", "mode": "markers", "x": layers[some].tolist(), "y": index[some].tolist(),
+            "marker": marker, "hovertext": [tips[i] for i in np.flatnonzero(some)], "name": name,
+            "ids": [names[i] for i in np.flatnonzero(some)], **more,
+        }
+        for some, marker, name, more in (
+            (ranked, filled, "experts", {"meta": {"ramp": "rank"}} if ranked.any() else {}),
+            (~ranked, cross, _RARE, {}),
+        )
+        if some.any()
+    ]  # fmt: skip
     low, high = int(layers.min()), int(layers.max())
     step = max(1, -(-(high - low + 1) // 15))
     xs = {"title": "layer", "range": [low - 0.6, high + 0.6], "tickvals": list(range(low, high + 1, step))}
     tall = max(1, -(-rows // 12))
     ys = {"title": "expert", "range": [rows - 0.3, -0.7], "tickvals": list(range(0, rows, tall))}
     out = int((~ranked).sum())
+    notes = [keyed(_RARE)] if out else []
     most = int(share.argmax())
     left = f"{out} of {len(names)} experts were chosen too rarely to be ranked" if out else (
         f"All {len(names)} experts were chosen often enough to be ranked"
@@ -53,10 +60,10 @@ def expert_map(dataset: xr.Dataset) -> Panel | None:
     title = f"{left}; {names[most]} was chosen most, at {share[most]:.0%} of tokens."
     return Panel(
         "experts", title,
-        {"data": [trace], "layout": layout(xs, ys, height=int(90 + rows * row_height))},
+        {"data": traces, "layout": layout(xs, ys, annotations=notes, height=int(90 + rows * row_height))},
         how_to_read="One dot per expert. Its colour is the synergy-redundancy rank it has on the plate, its area the "
-        "share of tokens at which the router chose it. Hollow grey rings have no rank: too little was heard of them. "
-        "Shared experts, which see every token, are the last of their layer.",
+        "share of tokens at which the router chose it. Crosses have no rank: too little was heard of them. Shared "
+        "experts, which see every token, are the last of their layer.",
         description=f"Dots by layer and expert. {title}",
         detail=_rule(dataset),
     )  # fmt: skip

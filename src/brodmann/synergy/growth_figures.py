@@ -12,7 +12,7 @@ import xarray as xr
 
 from brodmann import look
 from brodmann.page import Chapter, Panel
-from brodmann.plotting import band, has, heading, hline, label, layout, line, text_number
+from brodmann.plotting import band, has, heading, hline, keyed, label, layout, line, text_number
 from brodmann.synergy.growth import CONTRASTS, Contrast
 from brodmann.synergy.growth_axis import onset_marks, ticks, told_onset
 from brodmann.synergy.growth_claims import NAMES
@@ -24,6 +24,7 @@ RIVALS = (
     "shapes without one (constant, line over log2(step), line over step, parabola, sigmoid over at least three gaps "
     "between checkpoints, random walk read with noise)"
 )
+_RANDOM = "random weights"
 _DASHES = {"circular_shift": None, "prompt_mismatch": "dash"}
 
 
@@ -95,14 +96,15 @@ def course(dataset: xr.Dataset) -> Panel | None:
         return None
     form, steps = _form(dataset), dataset["step"].values
     x = step_position(steps)
-    rows = [_ranks(dataset, form, x), _excess(dataset, x)]
+    bent, shown = _near_zero(*_excess(dataset, x))
+    rows = [_ranks(dataset, form, x), bent]
     rows += [_behaviour(dataset, name, words, x) for name, words in
              (("loss", "Loss on the prompts' own text"), ("induction", "Induction: what a second copy costs less"))
              if has(dataset, name)]  # fmt: skip
     traces, notes, shapes = [], [], []
     units = []
-    for number, (drawn, said, unit) in enumerate(rows):
-        axis = str(number + 1) if number else ""
+    for place, (drawn, said, unit) in enumerate(rows):
+        axis = str(place + 1) if place else ""
         traces += [{**trace, "xaxis": f"x{axis}", "yaxis": f"y{axis}"} for trace in drawn]
         notes += [_moved(each, axis) for each in said]
         shapes += onset_marks(dataset, steps, axis)
@@ -111,8 +113,9 @@ def course(dataset: xr.Dataset) -> Panel | None:
     figure = layout({"range": [float(x[0]) - 0.4, float(x[-1]) + 0.4], **ticks(steps)}, {}, columns=len(rows),
                     annotations=notes, shapes=shapes, height=235 * len(rows))  # fmt: skip
     figure["grid"] = {"rows": len(rows), "columns": 1, "pattern": "independent"}
-    for number, unit in enumerate(units):
-        figure[f"yaxis{number + 1 if number else ''}"]["title"] = {"text": unit}
+    for place, unit in enumerate(units):
+        figure[f"yaxis{place + 1 if place else ''}"]["title"] = {"text": unit}
+    figure["yaxis2"] |= shown
     figure[f"xaxis{len(rows) if len(rows) > 1 else ''}"]["title"] = {"text": "training step (log scale)"}
     main = dataset["contrast"].sel(function=dataset["function"].values[0], form=form).values
     title = (
@@ -122,9 +125,10 @@ def course(dataset: xr.Dataset) -> Panel | None:
         "growth-course", title, {"data": traces, "layout": figure},
         how_to_read="Top: how much higher the middle layers rank than the ends; warm bands are 95 % intervals over "
         "prompts, the grey band spans fresh random weights on the same text, the dotted line is the same contrast of "
-        "autocorrelation, the rival. Second: synergy left above uncoupled series of the same memory, in nats; grey is "
-        "what such series show among themselves, dots mark checkpoints at which the rule of emergence holds. Below: "
-        "the loss on the prompts' own text, and what the second copy of random tokens costs less than the first.",
+        "autocorrelation, the rival. Second: synergy left above uncoupled series of the same memory, in nats, on a "
+        "scale that is logarithmic away from 0 where early steps are much larger; grey is what such series show among "
+        "themselves, dots mark checkpoints at which the rule of emergence holds. Below: the loss on the prompts' own "
+        "text, and what the second copy of random tokens costs less than the first.",
         description=f"Line charts over training steps. {title}",
         detail="Dashed upright line: onset; shaded: where resampled prompts put it. Prompts are resampled in all "
         "checkpoints at once. One training run: nothing here says what another run would do.",
@@ -166,7 +170,7 @@ def _ranks(dataset: xr.Dataset, form: Contrast, x: np.ndarray) -> Row:
     return traces, notes, "of the rank scale"
 
 
-def _excess(dataset: xr.Dataset, x: np.ndarray) -> Row:
+def _excess(dataset: xr.Dataset, x: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     traces, notes = [], [heading("Contrast of synergy above memory", "")]
     known = [null for null in NULLS if null in dataset["null"].values]
     low, high = (dataset[f"excess_null_{end}"].sel(null=known).values for end in ("low", "high"))
@@ -183,7 +187,29 @@ def _excess(dataset: xr.Dataset, x: np.ndarray) -> Row:
         values = dataset["excess_contrast"].sel(null=known[0]).values
         traces += [{"type": "scatter", "mode": "markers", "x": x[held].tolist(), "y": values[held].tolist(),
                     "name": "the rule holds", "marker": {"size": 8, "color": look.SYNERGY}}]  # fmt: skip
-    return traces, notes, "nats"
+    return traces, notes
+
+
+def _near_zero(traces: list[dict[str, Any]], notes: list[dict[str, Any]]) -> tuple[Row, dict[str, Any]]:
+    """The same row bent, linear around 0 and logarithmic beyond, where early steps dwarf the rest; and its ticks."""
+    values = np.abs([v for trace in traces for v in trace["y"] if v])
+    typical = float(np.median(values)) if values.size else 0.0
+    if not typical or values.max() < 20 * typical:
+        return (traces, notes, "nats"), {}
+    unit = 10.0 ** np.floor(np.log10(typical))
+
+    def bent(value: float) -> float:
+        return float(np.arcsinh(value / unit))
+
+    for trace in traces:
+        trace["y"] = [None if v is None else bent(v) for v in trace["y"]]
+    notes = [each | {"y": bent(each["y"])} if each["name"] == "label" else each for each in notes]
+    powers = [unit * 10.0**k for k in range(1 + int(np.log10(values.max() / unit)))]
+    marks = [*(-power for power in reversed(powers)), 0.0, *powers]
+    reach = [v for trace in traces for v in trace["y"] if v is not None]
+    marks = [mark for mark in marks if min(reach) <= bent(mark) <= max(reach) or not mark]
+    shown = {"tickvals": [bent(mark) for mark in marks], "ticktext": [f"{mark:g}".replace("-", "−") for mark in marks]}
+    return (traces, notes, "nats (logarithmic away from 0)"), shown
 
 
 def _behaviour(dataset: xr.Dataset, name: str, words: str, x: np.ndarray) -> Row:
@@ -213,7 +239,11 @@ def forms(dataset: xr.Dataset) -> Panel | None:
         if dataset.sizes.get("seed"):
             random = dataset["random_contrast"].sel(form=form).values
             wide = np.array([x[0], x[-1]])
-            traces += [band(wide, np.full(2, random.min()), np.full(2, random.max()), look.NULL_BAND, axis=axis)]
+            traces += [
+                band(wide, np.full(2, random.min()), np.full(2, random.max()), look.NULL_BAND, axis=axis)
+                | {"name": _RANDOM}
+            ]
+            notes += [keyed(_RANDOM, axis=axis)]
         low, high = (dataset[f"contrast_{end}"].sel(function=function, form=form).values for end in ("low", "high"))
         values = dataset["contrast"].sel(function=function, form=form).values
         traces += [band(x, low, high, look.SYNERGY_BAND, axis=axis, opacity=0.75)]

@@ -106,7 +106,7 @@ def carpet(dataset: xr.Dataset) -> Panel | None:
             for i in range(x.size) for row in range(layers.size)]  # fmt: skip
     points = {"type": "scatter", "mode": "markers", "x": np.repeat(x, layers.size).tolist(), "name": "",
               "y": np.tile(np.arange(layers.size, dtype=float), x.size).tolist(), "hovertext": tips,
-              "marker": {"size": 16, "opacity": 0, "color": look.INK}}  # fmt: skip
+              "marker": {"size": 16, "opacity": 0, "color": look.INK}, "meta": {"ramp": "rank"}}  # fmt: skip
     every = max(1, layers.size // 12)
     rows = {"tickvals": list(range(0, layers.size, every)), "ticktext": [str(int(v)) for v in layers[::every]]}
     shapes += onset_marks(dataset, steps, "")[:1]
