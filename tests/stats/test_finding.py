@@ -217,4 +217,4 @@ def test_bootstrap_null_and_rule_work_together():
     finding = gain(float(values.mean()), interval, nulls={"sign flips": null}, margin=0.5)
     assert (finding.verdict, finding.p) == ("supported", 0.001)
     assert finding.sentence().startswith("Supported: Gain is positive. Estimate ")
-    assert finding.sentence().endswith("n = 60 prompts); p = 0.001 against sign flips.")
+    assert finding.sentence().endswith("n = 60 prompts); null: sign flips (p = 0.001).")

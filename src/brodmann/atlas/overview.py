@@ -120,7 +120,8 @@ def _sentence(finding: Finding) -> dict[str, str]:
     people = finding.unit_of_inference if finding.n == 1 else f"{finding.unit_of_inference}s"
     # p is evidence for the claim against its nulls; beside any other verdict it would read as evidence for that.
     chance = f"{p_text(finding.p)}, " if finding.verdict == "supported" else ""
-    numbers = f"{estimate} {interval(finding)}, {chance}{finding.n:,} {people}"
+    reach = f", {finding.caveats[0]}" if finding.untested else f" {interval(finding)}"
+    numbers = f"{estimate}{reach}, {chance}{finding.n:,} {people}"
     return {"claim": finding.claim.rstrip("."), "verdict": finding.verdict, "numbers": numbers}
 
 
