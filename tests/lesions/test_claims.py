@@ -20,6 +20,6 @@ def test_two_sets_are_further_apart_the_more_units_are_gone(rng, largest):
     spread = np.log(areas["random"].mean(axis=1)).std(ddof=1)
     expected = student.sf(np.log(1.8) / (spread * np.sqrt(2 / (1 - largest))), 5)
     assert finding.p == pytest.approx(expected, rel=1e-9)
-    assert finding.null.startswith("two random orders")
+    assert finding.null.startswith("the difference between two random sets of heads (p")
     less = compare(Evidence(areas, "head", largest / 2, 0), "x", "x", "synergistic", "norm_matched", "x")
     assert less.p < finding.p

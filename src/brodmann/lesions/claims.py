@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import t as student
 
-from brodmann.lesions.areas import ratio_interval
+from brodmann.lesions.areas import Interval, ratio_interval
 from brodmann.stats import Finding, conclude, correct, p_value, prediction_p_value, sign_flip_test
 
 SOURCE = "Urbina-Rodriguez et al. 2026, arXiv 2601.06851"
@@ -33,6 +33,10 @@ MARGIN = 0.1
 """Smallest effect that matters: a tenth more area than the control."""
 FEWEST_PROMPTS = 5
 """Fewer prompts give no interval, so nothing is supported or contradicted."""
+WIDEST = 100
+"""Factor between the ends of an interval beyond which it is said that there are too few draws."""
+ENOUGH = 5
+"""Draws from which a wide interval is no longer laid to them alone."""
 COUNTED = 99
 """Draws from which p is counted, without a distribution."""
 MATCHED = 0.25
@@ -109,13 +113,20 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
         # Draws from the same layers hold much of the core, which pulls the ratio to 1: there a small ratio is no
         # evidence against the claim, only one below 1 is.
         margin=0.0 if "layer_matched" in (first, second) else MARGIN,
-        units=f"(area of {ORDERS[first]}, divided by that of {ORDERS[second]})",
+        units="times as much harm (area under the divergence curve; 1 = equal)",
         n=prompts, unit_of_inference="prompt", source=source, seed=evidence.seed,
         caveats=(
-            f"in {share:.0%} of prompts the first order hurts more", note, *few,
+            *_wide(found, len(other)), f"in {share:.0%} of prompts the first order hurts more", note, *few,
             *evidence.notes.get(control, ()), *evidence.notes.get("all", ()),
         ),
     )  # fmt: skip
+
+
+def _wide(found: Interval, draws: int) -> tuple[str, ...]:
+    if not found.high > WIDEST * found.low:
+        return ()
+    what = f"too few draws ({draws})" if 1 < draws < ENOUGH else "too few prompts or draws"
+    return (f"{what}: the interval spans more than a factor of {WIDEST}, so the ratio says nothing",)
 
 
 def _over_sets(
@@ -124,7 +135,7 @@ def _over_sets(
     """Null over sets in words, draws of the ratio under it, p, and what to know about it."""
     if len(other) == 1:
         random = evidence.areas["random"].mean(axis=1)
-        return _two_sets(float(one.mean()), float(other.mean()), random, evidence.largest)
+        return _two_sets(float(one.mean()), float(other.mean()), random, evidence)
     core, areas = float(one.mean()), other.mean(axis=1)
     rest = (areas.sum() - areas) / (len(areas) - 1)
     ratios = np.divide(areas, rest, out=np.ones_like(areas), where=rest > 0)
@@ -137,7 +148,7 @@ def _over_sets(
     return words, ratios, p, note
 
 
-def _two_sets(one: float, other: float, areas: np.ndarray, largest: float) -> tuple[str, np.ndarray, float, str]:
+def _two_sets(one: float, other: float, areas: np.ndarray, evidence: Evidence) -> tuple[str, np.ndarray, float, str]:
     """Are two sets further apart than two random ones? p from the spread of the log areas of random orders."""
     note = "the control is one set of units; how much two sets differ by chance is taken from the random orders"
     pairs = np.array([a / b if b > 0 else math.nan for a, b in permutations(areas, 2)])
@@ -145,6 +156,6 @@ def _two_sets(one: float, other: float, areas: np.ndarray, largest: float) -> tu
     if min(one, other, *areas) > 0 and len(areas) > 1:
         # Controls outside the core are disjoint from it, and disjoint sets differ more than two independent ones: by
         # one over the square root of the share of units that is left at the largest fraction.
-        spread = float(np.log(areas).std(ddof=1)) * math.sqrt(2 / (1 - largest))
+        spread = float(np.log(areas).std(ddof=1)) * math.sqrt(2 / (1 - evidence.largest))
         p = float(student.sf(math.log(one / other) / spread, len(areas) - 1)) if spread > 0 else math.nan
-    return "two random orders", pairs, p, note
+    return f"the difference between two random sets of {evidence.kind}s", pairs, p, note
