@@ -18,8 +18,8 @@ WRONG = [
     ("lesions", "fractions", (0.0, 0.1), "above 0"),
     ("lesions", "fractions", (0.1, 0.6), "at most 0.5"),
     ("lesions", "fractions", (math.nan,), "fractions = nan"),
-    ("lesions", "layer_draws", 1, "layer_draws = 1; it must be at least 2"),
-    ("lesions", "random_draws", 0, "random_draws = 0; it must be at least 2"),
+    ("lesions", "layer_draws", 1, "layer_draws = 1; it must be at least 3"),
+    ("lesions", "random_draws", 2, "random_draws = 2; it must be at least 3"),
     ("lesions", "lesion_tokens", 0, "lesion_tokens = 0; it must be at least 1"),
     ("allocation", "rungs", 0, "rungs = 0; it must be at least 1"),
     ("allocation", "task_texts", 1, "task_texts = 1; it must be at least 2"),
@@ -61,7 +61,7 @@ def test_a_number_out_of_range_is_named(section, name, value, said):
 @pytest.mark.parametrize(
     ("section", "name", "value"),
     [
-        ("lesions", "fractions", (0.5,)), ("lesions", "layer_draws", 2), ("allocation", "answer_tokens", 0),
+        ("lesions", "fractions", (0.5,)), ("lesions", "layer_draws", 3), ("allocation", "answer_tokens", 0),
         ("allocation", "perplexity_loss", 0.0), ("accuracy", "shots", 0), ("accuracy", "accuracy_share", 0.5),
     ],
 )  # fmt: skip
@@ -81,7 +81,7 @@ def test_no_number_is_left_without_a_range():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["lesions", "./nowhere", "--layer-draws", "1"], "layer_draws = 1; it must be at least 2"),
+        (["lesions", "./nowhere", "--layer-draws", "1"], "layer_draws = 1; it must be at least 3"),
         (["lesions", "./nowhere", "--fractions", "0.1", "0.7"], "at most 0.5"),
         (["allocation", "./nowhere", "--random-sets", "0"], "random_sets = 0; it must be at least 1"),
     ],

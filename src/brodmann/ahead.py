@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brodmann.errors import Incomplete
+from brodmann.errors import Incomplete, ModelError
 from brodmann.settings import MapSettings
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def refuse(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -
 
     Raises
     ------
-    ModelError, PromptError, SettingsError
+    AnatomyError, ModelError, PromptError, SettingsError
         In the words that opening the model would use.
     """
     from brodmann.atlas.plan import check_lengths, choose
@@ -29,10 +29,30 @@ def refuse(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -
 
     check_ranges(settings)
     check_lengths(settings, choose(studies))
+    if (Path(model) / "atlas.json").is_file():
+        raise ModelError(f"{model} is an atlas, not a model; use it with synergy, lesions, allocation or report")
     check_device_early(settings.load.device)
     check_name(model, allow_pickle=settings.load.allow_pickle)
     read_prompts(settings.record.prompts)
     check_hub(model, settings.load.revision)
+    refuse_units(model, settings)
+
+
+def refuse_units(model: str, settings: MapSettings) -> None:
+    """Refuse units that a model does not have, where its configuration can be read; else opening it tells.
+
+    Raises
+    ------
+    AnatomyError
+        With the kinds of units that the model has.
+    """
+    from brodmann.atlas.estimate import check_units, shape_of
+
+    try:
+        shape = shape_of(model, settings)
+    except ModelError:
+        return
+    check_units(model, shape, settings.record)
 
 
 def refuse_family(family: "Family") -> None:

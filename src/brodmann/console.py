@@ -88,7 +88,11 @@ def findings(found: Sequence[Any]) -> Table:
     for finding in found:
         verdict = Text(f"{_MARKS[finding.verdict]} {finding.verdict}", style=_STYLES[finding.verdict])
         low, high = finding.interval
-        measured = f"{number(finding.estimate)} [{number(low)}, {number(high)}] {finding.units}".strip()
+        bounded = math.isfinite(low) and math.isfinite(high)
+        interval = f" [{number(low)}, {number(high)}]" if bounded else ""
+        measured = f"{number(finding.estimate)}{interval} {finding.units}".strip()
+        if not bounded and not math.isnan(finding.estimate):
+            measured += f"; {finding.caveats[0] if finding.untested else 'interval not tested'}"
         measured += f"; margin {number(finding.margin)}" if finding.margin else ""
         # p is evidence for the claim against its nulls; beside another verdict it would read as evidence for that.
         shown = finding.verdict == "supported" and finding.p is not None

@@ -35,7 +35,7 @@ _RANGES: dict[type, tuple[_Range, ...]] = {
         _Range("tau", 1), _Range("core_fraction", *_SHARE), _Range("bootstraps", 1), _Range("surrogates", 1),
         _Range("null_models", 0), _Range("graph_nulls", 1),
     ),
-    LesionSettings: (_Range("layer_draws", 2), _Range("random_draws", 2), _Range("lesion_tokens", 1)),
+    LesionSettings: (_Range("layer_draws", 3), _Range("random_draws", 3), _Range("lesion_tokens", 1)),
     AllocationSettings: (
         _Range("rungs", 1), _Range("task_texts", 2), _Range("neutral_texts", 4), _Range("text_context", 4),
         _Range("text_steps", 2), _Range("answer_tokens", 0), _Range("active_quantile", *_SHARE),
@@ -71,7 +71,7 @@ def check_ranges(settings: Any) -> None:
     >>> check_ranges(LesionSettings(layer_draws=1))
     Traceback (most recent call last):
     ...
-    brodmann.errors.SettingsError: layer_draws = 1; it must be at least 2
+    brodmann.errors.SettingsError: layer_draws = 1; it must be at least 3
     """
     if isinstance(settings, MapSettings):
         for section in vars(settings).values():

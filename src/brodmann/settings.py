@@ -182,7 +182,7 @@ class AllocationSettings:
     random_sets: int = 999
     """Random sets of units with as many of each layer as the core has."""
     neurons: bool = True
-    """Measure the density of MLP neurons too (CETT)."""
+    """Measure the density of MLP neurons too (CETT); --no-neurons leaves it out."""
     perplexity_loss: float = 0.01
     """Share of perplexity that leaving out the weakest neurons may cost."""
 

@@ -39,6 +39,28 @@ def test_on_a_model_and_on_an_atlas(command: str, went: list[Went], tmp_path: Pa
     assert (changed[2].synergy.tau, changed[2].record, changed[2].seed) == (1, kept.record, 4)
 
 
+def test_an_atlas_is_no_model_and_a_wrong_name_is_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_atlas(tmp_path / "a", MapSettings())
+    monkeypatch.chdir(tmp_path)
+    for command in ("map", "record"):
+        assert main([command, "a"]) == 1
+        assert "a is an atlas, not a model; use it with synergy, lesions" in capsys.readouterr().err
+    for command in ("synergy", "lesions", "allocation"):
+        assert main([command, "./nowhere"]) == 1
+        assert "nor is there an atlas folder './nowhere'" in capsys.readouterr().err
+    assert main(["map", "random:llama", "--units", "experts"]) == 1
+    assert "random:llama has no experts (--signal expert_norm); --units can be heads or neurons" in (
+        capsys.readouterr().err
+    )
+
+
+def test_studies_to_add_may_be_parted_by_commas(went: list[Went]) -> None:
+    assert main(["map", "m", "--add", "allocation,lesions"]) == 0
+    assert went[-1][3] == ("synergy", "allocation", "lesions")
+
+
 @pytest.mark.parametrize("command", ["map", "record", "synergy", "lesions", "allocation"])
 def test_units_are_short_for_a_signal(
     command: str, went: list[Went], tmp_path: Path, capsys: pytest.CaptureFixture[str]

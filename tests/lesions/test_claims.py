@@ -20,7 +20,7 @@ def test_two_sets_are_further_apart_the_more_units_are_gone(rng, largest):
     spread = np.log(areas["random"].mean(axis=1)).std(ddof=1)
     expected = student.sf(np.log(1.8) / (spread * np.sqrt(2 / (1 - largest))), 5)
     assert finding.p == pytest.approx(expected, rel=1e-9)
-    assert finding.null.startswith("two random orders")
+    assert finding.null.startswith("the difference between two random sets of heads (p")
     less = compare(Evidence(areas, "head", largest / 2, 0), "x", "x", "synergistic", "norm_matched", "x")
     assert less.p < finding.p
 
@@ -63,3 +63,11 @@ def test_a_core_that_is_spared_is_contradicted():
         for seed in range(20)
     ]
     assert found.count("contradicted") >= 15
+
+
+def test_two_draws_that_disagree_are_said_to_be_too_few(rng):
+    prompts = rng.lognormal(0, 0.2, (1, 30))
+    areas = {"synergistic": 1.8 * prompts, "random": np.array([[0.6], [2.0]]) * prompts}
+    finding = compare(Evidence(areas, "head", 0.4, 0), "x", "x", "synergistic", "random", "x")
+    assert finding.interval[1] > 100 * finding.interval[0]
+    assert finding.caveats[0].startswith("too few draws (2)")

@@ -217,4 +217,19 @@ def test_bootstrap_null_and_rule_work_together():
     finding = gain(float(values.mean()), interval, nulls={"sign flips": null}, margin=0.5)
     assert (finding.verdict, finding.p) == ("supported", 0.001)
     assert finding.sentence().startswith("Supported: Gain is positive. Estimate ")
-    assert finding.sentence().endswith("n = 60 prompts); p = 0.001 against sign flips.")
+    assert finding.sentence().endswith("n = 60 prompts); null: sign flips (p = 0.001).")
+
+
+def test_an_unbounded_interval_is_said_to_be_untested():
+    finding = gain(0.4, (-math.inf, math.inf), n=3)
+    assert finding.caveats[0] == "not tested: only 3 prompts, too few for an interval"
+    assert "(interval not tested: only 3 prompts, too few for an interval, n = 3 prompts)" in finding.sentence()
+    assert "inf" not in finding.sentence()
+    own = gain(0.4, (-math.inf, math.inf), n=3, caveats=("not tested: nothing grew",))
+    assert own.caveats[0] == "not tested: nothing grew"
+    assert not any("too narrow" in caveat for caveat in own.caveats)
+
+
+def test_a_corrected_p_is_told_apart_from_those_of_the_nulls():
+    one = correct([gain(nulls={}, p_values={"a": 0.4, "b": 0.02}), gain(p_values={"a": 0.9})])[0]
+    assert one.sentence().endswith("p = 0.8 after Holm's correction; null: a (p = 0.4) and b (p = 0.02).")

@@ -32,7 +32,9 @@ def evidence(finding: Finding) -> Markup:
 
 
 def interval(finding: Finding) -> str:
-    """The confidence interval as [low, high], to the precision that its width allows."""
+    """The confidence interval as [low, high], to the precision that its width allows; in words where it has no ends."""
+    if any(map(math.isinf, finding.interval)):
+        return "not tested"
     return f"[{number(finding.interval[0])},\xa0{number(finding.interval[1])}]"
 
 

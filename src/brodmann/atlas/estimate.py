@@ -20,7 +20,7 @@ from brodmann.atlas.source import Header, find, read_header
 from brodmann.errors import AnatomyError, ModelError
 from brodmann.models.rules import FAMILIES, RULES
 from brodmann.models.tiny import tiny_values
-from brodmann.settings import SIGNALS, MapSettings, Signal
+from brodmann.settings import SIGNALS, UNITS, MapSettings, RecordSettings, Signal
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 _MEMORY_BANDWIDTH = 1.0e10  # bytes per second and CPU process: weights are read once per generation step
@@ -176,6 +176,22 @@ def unit_count(shape: Shape, signal: Signal, mode: str = "auto") -> int:
     return per_kind[SIGNALS[signal].kind]
 
 
+def check_units(model: str, shape: Shape, record: RecordSettings) -> int:
+    """Number of units that are recorded.
+
+    Raises
+    ------
+    AnatomyError
+        If the model has none; the message names the kinds that it has.
+    """
+    found = unit_count(shape, record.signal, record.mode)
+    if not found:
+        has = [kind for kind, signal in UNITS.items() if unit_count(shape, signal, record.mode)]
+        kind = SIGNALS[record.signal].kind
+        raise AnatomyError(f"{model} has no {kind}s (--signal {record.signal}); --units can be {' or '.join(has)}")
+    return found
+
+
 def _which(shape: Shape, signal: Signal, mode: str) -> str:
     """Which units of an encoder-decoder are meant, in words; empty for other models."""
     if not shape.encoder_layers:
@@ -211,9 +227,7 @@ def estimate(model: str, settings: MapSettings, prompts: Any, studies: tuple[str
         If the model has no such units.
     """
     shape, record = shape_of(model, settings), settings.record
-    units = unit_count(shape, record.signal, record.mode)
-    if not units:
-        raise AnatomyError(f"{model} has no units for the signal '{record.signal}', so it cannot be read")
+    units = check_units(model, shape, record)
     texts = [prompt.text for prompt in prompts.prompts]
     asked = _TEMPLATE_TOKENS + sum(map(len, texts)) / _CHARACTERS_PER_TOKEN / len(texts)
     batches = -(-len(texts) // record.batch_size)

@@ -113,6 +113,45 @@ def found(findings: tuple[Finding, ...], by_study: Sequence[int] = ()) -> dict[s
     return {"count": total, "sentences": sentences}
 
 
+_SHORT = {
+    "inverted_u": "inverted U over depth",
+    "absent_at_random_init": "no inverted U in random weights",
+    "synergy_more_efficient": "synergy network more efficient",
+    "redundancy_more_modular": "redundancy network more modular",
+    "more_than_memory": "more than the units' own memory",
+    "core_against_layer_matched": "core hurts more than its layers",
+    "core_against_random": "core hurts more than random units",
+    "core_against_norm_matched": "core hurts more than equally active units",
+    "core_against_autocorrelation_matched": "core hurts more than units of equal memory",
+    "importance_against_core": "gradient importance hurts more than the core",
+    "hard_tasks_more_active": "core denser on hard tasks",
+    "simple_repetition_less_active": "core sparser on repetition",
+    "harder_more_active": "core denser the harder the task",
+    "contrast_grew": "inverted U grew in training",
+    "emergence": "inverted U exceeds its nulls at the end",
+    "onset": "onset in training",
+    "tied_to_loss": "inverted U rises as the loss falls",
+    "tied_to_induction": "inverted U rises with induction",
+    "growth_beyond_memory": "growth beyond memory",
+    "size_threshold": "threshold of size",
+}
+
+
+def short_name(name: str) -> str:
+    """What a finding is about, in a few words, for lists.
+
+    Examples
+    --------
+    >>> short_name("inverted_u"), short_name("core_accuracy_copy_4"), short_name("of_a_plugin")
+    ('inverted U over depth', "core's removal costs answers: copy 4", 'of a plugin')
+    """
+    if name.startswith("core_accuracy_"):
+        return f"core's removal costs answers: {name.removeprefix('core_accuracy_').replace('_', ' ')}"
+    if name.startswith("contrast_grew_"):
+        return f"{_SHORT['contrast_grew']} (under {name.removeprefix('contrast_grew_').upper()})"
+    return _SHORT.get(name, name.replace("_", " "))
+
+
 def _sentence(finding: Finding) -> dict[str, str]:
     """Verdict and claim, with the numbers apart so that the page can set them smaller; spaces inside never break."""
     units = finding.units.partition(",")[0].partition("(")[0].strip()
@@ -120,7 +159,8 @@ def _sentence(finding: Finding) -> dict[str, str]:
     people = finding.unit_of_inference if finding.n == 1 else f"{finding.unit_of_inference}s"
     # p is evidence for the claim against its nulls; beside any other verdict it would read as evidence for that.
     chance = f"{p_text(finding.p)}, " if finding.verdict == "supported" else ""
-    numbers = f"{estimate} {interval(finding)}, {chance}{finding.n:,} {people}"
+    reach = f", {finding.caveats[0]}" if finding.untested else f" {interval(finding)}"
+    numbers = f"{estimate}{reach}, {chance}{finding.n:,} {people}"
     return {"claim": finding.claim.rstrip("."), "verdict": finding.verdict, "numbers": numbers}
 
 

@@ -25,7 +25,7 @@ from markupsafe import Markup
 from brodmann import __version__, look
 from brodmann.atlas import bibliography, cards, draw, plate
 from brodmann.atlas.marks import number
-from brodmann.atlas.overview import found, grid, plate_units, unit_table
+from brodmann.atlas.overview import found, grid, plate_units, short_name, unit_table
 from brodmann.atlas.registry import resolve, studies
 from brodmann.atlas.store import Folder, open_result, write_text
 from brodmann.errors import BrodmannError, ReportError
@@ -195,6 +195,7 @@ def _card(finding: Finding) -> dict[str, Any]:
     )  # beside another verdict p would read as evidence for it
     return {
         "finding": finding,
+        "short": short_name(finding.name),
         "drawing": cards.evidence(finding),
         "interval": cards.interval(finding),
         "p": cards.p_text(finding.p) if shown else "",

@@ -59,16 +59,15 @@ def lineage(models: Sequence[str], *, out: str | Path | None = None, settings: M
     check_ranges(settings)
     check_lengths(settings, choose(STUDIES))
     if len(models) < 2:
-        raise SettingsError(f"{len(models)} model: sizes needs at least two (a threshold at least eight)")
+        counted = "1 model" if len(models) == 1 else "no model"
+        raise SettingsError(f"{counted}: sizes needs at least two (a threshold at least eight)")
     members = tuple(Member(slug(Path(model).name), model) for model in models)
     if len({member.name for member in members}) < len(members):
         raise SettingsError("two models have the same name")
     refuse_other_tokenizers(members, settings)
     known = [read_header(find(model, settings.load)) for model in models]
     counts = [header.parameters if header is not None else None for header in known]
-    for (one, few), (other, many) in itertools.pairwise(zip(models, counts, strict=True)):
-        if few is not None and many is not None and few >= many:
-            raise SettingsError(f"{one} is not smaller than {other}; name the models in order of size")
+    _refuse_order(models, counts)
     place = Path(out) if out is not None else Path("sizes-" + slug(Path(models[-1]).name).lower())
     settings_file = str(place / "settings.yaml")
     return Family(
@@ -79,15 +78,24 @@ def lineage(models: Sequence[str], *, out: str | Path | None = None, settings: M
     )  # fmt: skip
 
 
+def _refuse_order(models: Sequence[str], counts: Sequence[int | None]) -> None:
+    """Refuse models whose known numbers of parameters do not ascend, and name the order that does."""
+    known = [(many, model) for model, many in zip(models, counts, strict=True) if many is not None]
+    for (few, one), (many, other) in itertools.pairwise(known):
+        if few >= many:
+            said = f"{one} ({few:,} parameters) is not smaller than {other} ({many:,})"
+            order = " ".join(model for _, model in sorted(known))
+            again = f"the order is {order}" if few > many else "sizes must differ"
+            raise SettingsError(f"{said}; name the models in order of size: {again}")
+
+
 def _arguments(family: Family, controls: Sequence[Any]) -> dict[str, Any]:  # noqa: ARG001  random weights: the last's
     from brodmann.recordings import load
 
     folders = [family.member_folder(member) for member in family.members]
     manifests = [folder.read_manifest() for folder in folders]
     parameters = [int(manifest["provenance"]["parameters"]) for manifest in manifests]
-    for one, other in itertools.pairwise(parameters):
-        if one >= other:
-            raise SettingsError("name the models in order of size: their numbers of parameters must ascend")
+    _refuse_order([member.model for member in family.members], parameters)
     return {
         "sizes": parameters,
         "names": [member.name for member in family.members],

@@ -128,6 +128,11 @@ def find_checkpoints(
     if folders and (model is not None or revisions):
         raise SettingsError("give a model with --revisions, or folders with --checkpoints, not both")
     found: list[tuple[float, str, str, str | None]]
+    missing = next((path for path in folders if not path.is_dir()), None)
+    if missing is not None:
+        raise SettingsError(
+            f"there is no folder {missing}" + (" (the pattern matches none)" if "*" in str(missing) else "")
+        )
     if folders:
         found = [(step_of(path.name), path.name, str(path), None) for path in folders]
     elif model is None:
@@ -145,7 +150,8 @@ def find_checkpoints(
         raise SettingsError(f"which checkpoints of {model}? name them: --revisions step1000 step2000 ...")
     found.sort(key=lambda each: each[0])
     if len(found) < 2:
-        raise SettingsError(f"{len(found)} checkpoint: growth needs at least two (an onset at least six)")
+        plural = "" if len(found) == 1 else "s"
+        raise SettingsError(f"{len(found)} checkpoint{plural}: growth needs at least two (an onset at least six)")
     for one, other in itertools.pairwise(found):
         if one[0] == other[0]:
             raise SettingsError(f"'{one[1]}' and '{other[1]}' are both step {one[0]:g}")

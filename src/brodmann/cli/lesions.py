@@ -56,4 +56,5 @@ def allocation_(
 
 def _go(study: str, model: str, run: Run, **sections: Any) -> None:
     chosen = mapping.changed(mapping.base(run.settings, model, run.out), run, **sections)
-    mapping.go(*mapping.place(model, run.out), chosen, (study,), page=True, dry_run=run.dry_run)
+    with mapping.or_atlas(model):
+        mapping.go(*mapping.place(model, run.out), chosen, (study,), page=True, dry_run=run.dry_run)

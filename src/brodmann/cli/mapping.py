@@ -1,11 +1,13 @@
 """Commands that compute: `map`, `record`, `synergy`, and `go`, which every command that fills an atlas ends in."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from brodmann.cli.options import RUN, Added, Model, ModelOrAtlas, Run
-from brodmann.errors import SettingsError
+from brodmann.errors import ModelError, SettingsError
 from brodmann.settings import (
     LoadSettings,
     MapSettings,
@@ -32,16 +34,17 @@ def map_(
     model
         Hub id, folder, GGUF file, packaged model (see `brodmann models`) or random:FAMILY.
     add
-        Optional studies to run too, such as lesions (see `brodmann studies`).
+        Optional studies to run too, such as lesions (see `brodmann studies`). Commas may part them too.
     run, load, record, synergy
         Options.
     """
     chosen = changed(base(run.settings), run, load=load, record=record, synergy=synergy)
     studies = None
-    if add:
+    named = tuple(each for word in add for each in word.split(",") if each)
+    if named:
         from brodmann.atlas.registry import studies as known
 
-        studies = (*(name for name, study in known().items() if not study.optional), *add)
+        studies = (*(name for name, study in known().items() if not study.optional), *named)
     go(model, run.out, chosen, studies, page=True, dry_run=run.dry_run)
 
 
@@ -81,7 +84,8 @@ def synergy_(
         Options.
     """
     chosen = changed(base(run.settings, model, run.out), run, load=load, record=record, synergy=synergy)
-    go(*place(model, run.out), chosen, ("synergy",), page=True, dry_run=run.dry_run)
+    with or_atlas(model):
+        go(*place(model, run.out), chosen, ("synergy",), page=True, dry_run=run.dry_run)
 
 
 def go(
@@ -127,11 +131,16 @@ def go(
         screen.print(f"nothing to do: {atlas.path} is complete for these settings", markup=False)
     for name, reason in atlas.skipped.items():
         screen.print(f"skipped {name}: {reason}", markup=False)
-    found = atlas.findings if page else ()
+    asked = tuple(name for name in atlas.results if studies is None or name in studies) if page else ()
+    found = tuple(finding for name in asked for finding in atlas.findings_of(name))
     if found:
         screen.print(f"\n{atlas.label}: {len(found)} findings\n", markup=False, style="bold")
         screen.print(findings(found))
-        screen.print(correction(found, studies=len(atlas.results)), markup=False)
+        screen.print(correction(found, studies=len(asked)), markup=False)
+    rest = {name: len(atlas.findings_of(name)) for name in atlas.results if name not in asked} if page else {}
+    if any(rest.values()):
+        others = ", ".join(name for name, count in rest.items() if count)
+        screen.print(f"{sum(rest.values())} findings of {others} are in the report", markup=False)
     seconds = atlas.seconds
     whole, forward = sum(seconds.values()), seconds.get("forward", 0.0)
     share = f", {forward / whole:.0%} of it in the model" if whole else ""
@@ -176,6 +185,17 @@ def place(model: str, out: Path | None) -> tuple[str, Path | None]:
     from brodmann.atlas.store import Folder
 
     return str(Folder(Path(model)).read_manifest()["model"]), out or Path(model)
+
+
+@contextmanager
+def or_atlas(model: str) -> Iterator[None]:
+    """Where a name stands for no model, say that it stands for no atlas either."""
+    try:
+        yield
+    except ModelError as error:
+        if Path(model).exists() or not str(error).startswith((f"model '{model}'", "there is no folder")):
+            raise
+        raise ModelError(f"{error}; nor is there an atlas folder '{model}'") from error
 
 
 def is_atlas(path: str | Path) -> bool:

@@ -17,6 +17,7 @@ from scipy import stats as distributions
 
 from brodmann.lesions.areas import Interval, difference_interval
 from brodmann.stats import Finding, conclude, correct, p_value, prediction_p_value, sign_flip_test
+from brodmann.stats.finding import UNTESTED
 
 SOURCE = "Urbina-Rodriguez et al. 2026, arXiv 2601.06851"
 MARGIN = 0.02
@@ -105,5 +106,6 @@ def _finding(marked: Marked, kind: str, share: float, seed: int) -> Finding:
         nulls={"the next random set of the same layers": per_set.mean() - per_set},
         p_values={"the next random set of the same layers": next_set, "signs of questions flipped": flips.p},
         margin=MARGIN, units="of accuracy (same layers minus core)", n=int(marked.intact.size),
-        unit_of_inference="question", source=SOURCE, seed=seed, caveats=[*([floor] if floor else []), said, drawn],
+        unit_of_inference="question", source=SOURCE, seed=seed,
+        caveats=[*([f"{UNTESTED}: {floor}"] if floor else []), said, drawn],
     )  # fmt: skip

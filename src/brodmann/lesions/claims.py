@@ -35,6 +35,10 @@ MARGIN = 0.1
 """Smallest effect that matters: a tenth more area than the control."""
 FEWEST_PROMPTS = 5
 """Fewer prompts give no interval, so nothing is supported or contradicted."""
+WIDEST = 100
+"""Factor between the ends of an interval beyond which it is said that there are too few draws."""
+ENOUGH = 5
+"""Draws from which a wide interval is no longer laid to them alone."""
 COUNTED = 99
 """Draws from which p is counted, without a distribution."""
 MATCHED = 0.25
@@ -123,14 +127,21 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
         # Draws from the same layers hold much of the core, which pulls the ratio to 1: there a small ratio is no
         # evidence against the claim, only one below 1 is.
         margin=0.0 if "layer_matched" in (first, second) else MARGIN,
-        units=f"(area of {ORDERS[first]}, divided by that of {ORDERS[second]})",
+        units="times as much harm (area under the divergence curve; 1 = equal)",
         n=prompts, unit_of_inference="prompt", source=source, seed=evidence.seed,
         caveats=(
-            f"in {share:.0%} of prompts the first order hurts more", note, *few,
+            *_wide(found, len(other)), f"in {share:.0%} of prompts the first order hurts more", note, *few,
             f"over prompts and draws of the control, these sets given: {found.low:.3g} to {found.high:.3g}",
             *evidence.notes.get(control, ()), *evidence.notes.get("all", ()),
         ),
     )  # fmt: skip
+
+
+def _wide(found: Interval, draws: int) -> tuple[str, ...]:
+    if not found.high > WIDEST * found.low:
+        return ()
+    what = f"too few draws ({draws})" if 1 < draws < ENOUGH else "too few prompts or draws"
+    return (f"{what}: the interval spans more than a factor of {WIDEST}, so the ratio says nothing",)
 
 
 def _over_both(evidence: Evidence, found: Interval, other: np.ndarray) -> tuple[float, float]:
@@ -188,4 +199,4 @@ def _two_sets(
     p, first, second = math.nan, float(one.mean()), float(other.mean())
     if min(first, second) > 0 and spread > 0:
         p = float(student.sf(math.log(first / second) / spread, freedom))
-    return "two random orders", pairs, p, note
+    return f"the difference between two random sets of {evidence.kind}s", pairs, p, note

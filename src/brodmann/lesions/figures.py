@@ -162,12 +162,12 @@ def removal(dataset: xr.Dataset) -> Panel | None:
         traces.append(_map(dataset, layer, index, gone, scaled if name == "synergistic" else None, axis))
         notes.append(heading(headings[axis], axis))
     layers = np.unique(layer[np.isfinite(dataset["removal"].values[0])])
-    most = f"{float(dataset['fraction'].values[-1]):.0%}".replace("%", " %")
+    count = int(dataset["removed"].values[-1])
     kind, ticks = _kind(dataset), list(range(0, int(index.max()) + 1, int(index.max()) // 8 + 1))
     first = str(dataset["unit"].values[int(np.argmax(rank))])
     title = (
-        f"The core's first {most} lies in {len(layers)} of {len(np.unique(layer))} layers; the first {kind} to go is "
-        f"{first}."
+        f"The {count:,} {kind}s that are removed when the core goes first lie in {len(layers)} of "
+        f"{len(np.unique(layer))} layers; the first to go is {first}."
     )
     figure = layout(
         {"title": "layer", "range": [float(layer.min()) - 0.8, float(layer.max()) + 0.8]},

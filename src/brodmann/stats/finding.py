@@ -22,7 +22,10 @@ Verdict = Literal["supported", "contradicted", "inconclusive"]
 Direction = Literal["greater", "less", "two-sided", "equivalent"]
 
 KEPT_DRAWS = 2000
+_CORRECTIONS = {"holm": "Holm's", "bh": "Benjamini and Hochberg's", "by": "Benjamini and Yekutieli's"}
 FEW = 10
+UNTESTED = "not tested"
+"""How the first caveat of a finding begins whose interval is unbounded on purpose."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Finding:
     estimate, interval, level, units
         The estimate, its confidence interval at `level`, and their units.
     null : str
-        The null models in words, each with its p value where there are several.
+        The null models in words, each with its own p value, before any correction.
     null_samples : tuple of float
         Draws of the estimate under the hardest null (largest p), at most 2000, thinned evenly.
     p : float or None
@@ -49,6 +52,8 @@ class Finding:
         What would have changed the verdict; what weakens it; who claimed it; the seed of the draws.
     direction, margin, reference
         What `judge` was asked: the claimed side, the smallest effect that matters, and the value it is counted from.
+    correction : str
+        How p was corrected for the number of findings ("Holm's correction"); empty where it was not.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Finding:
     direction: Direction = "greater"
     margin: float = 0.0
     reference: float = 0.0
+    correction: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary that strict JSON can hold: numbers that are not finite become "nan", "inf", "-inf"."""
@@ -97,18 +103,28 @@ class Finding:
         >>> finding = conclude("gain", "Gain", estimate=0.4, interval=(0.1, 0.7), p_values={"chance": 0.01},
         ...                    units="nats", n=60, unit_of_inference="prompt", source="example", seed=0)
         >>> finding.sentence()
-        'Supported: Gain. Estimate 0.4 nats (95 % interval 0.1 to 0.7, n = 60 prompts); p = 0.01 against chance.'
+        'Supported: Gain. Estimate 0.4 nats (95 % interval 0.1 to 0.7, n = 60 prompts); null: chance (p = 0.01).'
         """
         claim = self.claim.rstrip(".")
         if math.isnan(self.estimate):
             return f"Not tested: {claim} ({self.caveats[0] if self.caveats else 'no data'})."
         units = f" {self.units}" if self.units else ""
         people = self.unit_of_inference if self.n == 1 else f"{self.unit_of_inference}s"
-        inside = (
-            f"{100 * self.level:g} % interval {self.interval[0]:.3g} to {self.interval[1]:.3g}, n = {self.n} {people}"
-        )
-        against = "no null model" if self.p is None else f"{p_text(self.p)} against {self.null}"
-        return f"{self.verdict.capitalize()}: {claim}. Estimate {self.estimate:.3g}{units} ({inside}); {against}."
+        inside = f"{100 * self.level:g} % interval {self.interval[0]:.3g} to {self.interval[1]:.3g}"
+        if not all(map(math.isfinite, self.interval)):
+            why = self.caveats[0].removeprefix(UNTESTED) if self.caveats[:1] and self.untested else ""
+            inside = f"interval not tested{why}"
+        against = "no null model" if self.p is None else f"null: {self.null}"
+        if self.p is not None and self.correction:
+            against = f"{p_text(self.p)} after {self.correction}; {against}"
+        numbers = f"Estimate {self.estimate:.3g}{units} ({inside}, n = {self.n} {people})"
+        return f"{self.verdict.capitalize()}: {claim}. {numbers}; {against}."
+
+    @property
+    def untested(self) -> bool:
+        """Whether there is an estimate but no interval, and the first caveat says why."""
+        bounded = all(map(math.isfinite, self.interval))
+        return not bounded and bool(self.caveats) and self.caveats[0].startswith(UNTESTED)
 
 
 def p_text(p: float) -> str:
@@ -119,6 +135,8 @@ def p_text(p: float) -> str:
     >>> p_text(0.0123), p_text(3e-45)
     ('p = 0.012', 'p < 0.001')
     """
+    if math.isnan(p):
+        return "p could not be computed"
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
@@ -288,12 +306,16 @@ def conclude(
         if failed := int(np.isnan(values).sum()):
             noted.append(f"{failed} of {values.size} draws of {null} could not be computed and count against the claim")
     if n < FEW:
-        noted.append(f"only {n} {unit_of_inference}{'' if n == 1 else 's'}: the interval is likely too narrow")
+        people = f"only {n} {unit_of_inference}{'' if n == 1 else 's'}"
+        if not any(map(math.isinf, interval)):
+            noted.append(f"{people}: the interval is likely too narrow")
+        elif not any(note.startswith(UNTESTED) for note in noted[:1]):
+            noted.insert(0, f"{UNTESTED}: {people}, too few for an interval")
     judgement = judge(estimate, interval, found, direction=direction, margin=margin, reference=reference, alpha=alpha)
-    words = found if len(found) < 2 else {f"{null} ({p_text(p)})": p for null, p in found.items()}
+    words = " and ".join(f"{null} ({p_text(p)})" for null, p in found.items())
     return Finding(
         name=name, claim=claim, estimate=float(estimate), interval=(float(interval[0]), float(interval[1])),
-        level=level, units=units, null=" and ".join(words), null_samples=_thinned(draws.get(judgement.hardest)),
+        level=level, units=units, null=words, null_samples=_thinned(draws.get(judgement.hardest)),
         p=judgement.p, n=n, unit_of_inference=unit_of_inference, verdict=judgement.verdict,
         would_change=would_change or judgement.would_change, caveats=(*noted, *judgement.caveats), source=source,
         seed=seed, direction=direction, margin=float(margin), reference=float(reference),
@@ -325,7 +347,9 @@ def correct(findings: Sequence[Finding], method: Literal["holm", "bh", "by"] = "
         note = f"{p_text(p)} after correction for {len(tested)} findings ({method.capitalize()})"
         if old.verdict == "supported" and verdict != "supported":
             note += f"; alone it was {p_text(old.p or 0.0)} and supported the claim"
-        result[index] = dataclasses.replace(old, p=p, verdict=verdict, caveats=(*old.caveats, note))
+        result[index] = dataclasses.replace(
+            old, p=p, verdict=verdict, caveats=(*old.caveats, note), correction=f"{_CORRECTIONS[method]} correction"
+        )
     return tuple(result)
 
 

@@ -57,6 +57,7 @@ def inverted_u(evidence: Evidence) -> Finding:
     reached = float((smooth >= float(found.estimate)).mean())
     least = float((nulls["layers exchanged"] >= nulls["layers exchanged"].max()).mean())
     caveats = [
+        *_by_other_readings(evidence, found.interval, reliability),
         f"middle third minus the mean of both outer thirds: {symmetric:.2g}",
         f"split-half reliability of the ranking {reliability:.2f}"
         + ("" if reliability >= RELIABLE else ": noise shrinks rank contrasts, so only their sign is judged"),
@@ -66,8 +67,7 @@ def inverted_u(evidence: Evidence) -> Finding:
         caveats.append(f"{profile.size} layers have few orders: exchanging them cannot give p below {least:.2g}")
     return conclude(
         "inverted_u",
-        "The synergy-redundancy rank is higher in the middle third of layers than in the first and the last"
-        + _by_other_readings(evidence, reliability),
+        "The synergy-redundancy rank is higher in the middle third of layers than in the first and the last",
         estimate=float(found.estimate), interval=trusted(found.interval, evidence.prompts), nulls=nulls,
         margin=MARGIN if reliability >= RELIABLE else 0.0,
         units="of the rank scale (middle third minus the higher outer third)", n=evidence.prompts,
@@ -75,8 +75,8 @@ def inverted_u(evidence: Evidence) -> Finding:
     )  # fmt: skip
 
 
-def _by_other_readings(evidence: Evidence, reliability: float) -> str:
-    """What the other definition of the rank and the other redundancy function say, for the claim itself.
+def _by_other_readings(evidence: Evidence, main: tuple[float, float], reliability: float) -> tuple[str, ...]:
+    """What the other definition of the rank and the other redundancy function say, beside the main interval.
 
     The interval by difference of ranks is judged on its own scale, which is twice as long, and without a null.
     """
@@ -90,12 +90,18 @@ def _by_other_readings(evidence: Evidence, reliability: float) -> str:
     factor = 2.0 if other == "difference_of_ranks" else 0.5
     low, high = (factor * end for end in found.interval)
     margin = MARGIN if reliability >= RELIABLE else 0.0
-    said = "holds too" if low > margin else "does not hold" if high < margin else "is undecided"
+    here, there = _said(*main, margin), _said(low, high, margin)
+    said = f"{there} too" if there == here else there
     words = (
-        f" (by {kind.replace('_', ' ')}; by {other.replace('_', ' ')} this {said}: {factor * float(found.estimate):.2g}"
+        f"ranked by {kind.replace('_', ' ')}; ranked by {other.replace('_', ' ')} the contrast {said}: "
+        f"{factor * float(found.estimate):.2g}"
     )
     ccs = _contrast_by_ccs(evidence)
-    return words + (")" if ccs is None else f"; under CCS in place of MMI: {ccs:.2g})")
+    return (words,) if ccs is None else (words, f"with the redundancy function CCS in place of MMI: {ccs:.2g}")
+
+
+def _said(low: float, high: float, margin: float) -> str:
+    return "is an inverted U" if low > margin else "is no inverted U" if high < margin else "is undecided"
 
 
 def _contrast_by_ccs(evidence: Evidence) -> float | None:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from brodmann.stats import Finding, bootstrap_interval, conclude, correct, p_value, prediction_p_value
+from brodmann.stats.finding import UNTESTED
 from brodmann.synergy.claims_memory import EXPLAINED
 from brodmann.synergy.evidence import SOURCE, trusted
 from brodmann.synergy.growth import Contrast, exchanged_growth
@@ -29,6 +30,7 @@ CLOCK = (
     "not tested: two trends of one run share its clock, and so do their differences; of independent smooth curves every"
     " third pair passes a test that exchanges differences"
 )
+ONSET = "The inverted U has an onset in training"
 ONE_RUN = "one training run: other prompts are drawn here, not other runs"
 
 
@@ -37,7 +39,8 @@ def findings(evidence: GrowthEvidence) -> tuple[Finding, ...]:
     found = [grew(evidence, evidence.functions[0]), emerged(evidence), onset(evidence)]
     found += [grew(evidence, name) for name in evidence.functions[1:]]
     found += [tied(evidence, name) for name in ("loss", "induction") if evidence.behaviour(name) is not None]
-    return correct((*found, grew_beyond_memory(evidence)))
+    tested = correct((*found, grew_beyond_memory(evidence)))
+    return tuple(placed(finding, evidence) if finding.name == "onset" else finding for finding in tested)
 
 
 def _growth(statistic: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
@@ -72,15 +75,17 @@ def grew(evidence: GrowthEvidence, function: str) -> Finding:
             raw = evidence.bootstrap(_growth(statistic))
             p_values[words] = float((1 + (raw.samples <= 0).sum()) / (1 + raw.samples.size))
     other = "" if function == evidence.functions[0] else f", under {function.upper()} too"
+    first, last = (evidence.steps[place] for place in (0, -1))
+    when = "after training than before it" if first == 0 else f"at step {last:g} than at step {first:g}"
     return conclude(
         "contrast_grew" if not other else f"contrast_grew_{function}",
-        f"The inverted U of the synergy-redundancy rank is higher after training than before it{other}",
+        f"The inverted U of the synergy-redundancy rank is higher {when}{other}",
         estimate=float(found.estimate), interval=trusted(found.interval, series.prompts),
         nulls={"checkpoints exchanged prompt by prompt": exchanged_growth(series, 0, -1, evidence.kind, rng)},
         p_values=p_values, units=f"of the rank scale ({NAMES[evidence.kind]})", n=series.prompts,
         unit_of_inference="prompt", source=SOURCE, seed=evidence.seed,
         caveats=(
-            f"from {early:.2g} at step {evidence.steps[0]:g} to {late:.2g} at step {evidence.steps[-1]:g}",
+            f"from {early:.2g} at step {first:g} to {late:.2g} at step {last:g}",
             _noise_words(evidence.looks.reliability),
             _random_words(random), ONE_RUN,
         ),
@@ -133,7 +138,10 @@ def emerged(evidence: GrowthEvidence) -> Finding:
 
 
 def onset(evidence: GrowthEvidence) -> Finding:
-    """There is a step at which the contrast rises, rather than no change, a smooth trend or a drift."""
+    """There is a step at which the contrast rises, rather than no change, a smooth trend or a drift.
+
+    The claim names no step: only `placed` does, once p is corrected.
+    """
     found, between, band = evidence.onset, evidence.onset_interval, evidence.band
     common: dict[str, Any] = {
         "n": evidence.main.prompts, "unit_of_inference": "prompt", "seed": evidence.seed,
@@ -141,8 +149,8 @@ def onset(evidence: GrowthEvidence) -> Finding:
     }  # fmt: skip
     if found is None:
         return conclude(
-            "onset", "The inverted U has an onset in training (no identifiable onset: too few checkpoints)",
-            estimate=math.nan, interval=(math.nan, math.nan), units="BIC", **common,
+            "onset", ONSET, estimate=math.nan, interval=(math.nan, math.nan), units="BIC",
+            caveats=("too few checkpoints",), **common,
         )  # fmt: skip
     noise = float(band.samples.var(axis=0, ddof=1).mean())
     # a resampled contrast has the noise of the contrast and that of resampling
@@ -155,29 +163,41 @@ def onset(evidence: GrowthEvidence) -> Finding:
         "BIC: " + ", ".join(f"{shape} {value:.3g}" for shape, value in sorted(found.bic.items(), key=lambda b: b[1])),
         f"p = {found.p:.2g} by exchanging checkpoints, {found.drift_p:.2g} against a random walk read with noise",
     ]
-    where = "no identifiable onset"
     if found.first is not None and not leads:
         caveats.append("a jump is there, but it does not lead from no inverted U to one that lasts")
     if leads and found.margin <= CLEARLY:
         caveats.append(f"a jump wins by {found.margin:.2g}; {CLEARLY:g} or less is no clear lead and counts as none")
-    if found.identified and found.first is not None and leads:
-        steps = evidence.steps
-        where = f"between steps {steps[found.first - 1]:g} and {steps[found.first]:g}"
-        if between is not None:
-            where += f", interval {steps[max(between.low - 1, 0)]:g} to {steps[between.high]:g}"
-            caveats.append(f"{between.absent:.0%} of resampled prompts show no rise")
+    if found.identified and leads and between is not None:
+        caveats.append(f"{between.absent:.0%} of resampled prompts show no rise")
     caveats.append(
         "a rise that is over within three checkpoints cannot be told from a jump, and with 14 checkpoints only jumps of"
         " 6 standard deviations of the noise and more are seldom missed"
     )
     return conclude(
-        "onset", f"The inverted U has an onset in training ({where})", estimate=estimate,
+        "onset", ONSET, estimate=estimate,
         # a smooth curve that wins does not speak against an onset: a slow one, or a bend, is a smooth curve
         interval=trusted((min(float(low), estimate), max(float(high), estimate, 0.0)), evidence.main.prompts),
         p_values={"checkpoints exchanged": found.p, "a drift from checkpoint to checkpoint": found.drift_p},
         units="BIC (best without a jump minus best with one)",
         caveats=(*caveats, "the onset lies between two checkpoints, wherever they were kept", ONE_RUN), **common,
     )  # fmt: skip
+
+
+def placed(finding: Finding, evidence: GrowthEvidence) -> Finding:
+    """The finding about the onset with the step in its claim if it is supported, else among its caveats."""
+    found, between, steps = evidence.onset, evidence.onset_interval, evidence.steps
+    if found is None:
+        return replace(finding, claim=f"{finding.claim} (no identifiable onset: too few checkpoints)")
+    if found.first is None:
+        return replace(finding, claim=f"{finding.claim} (no identifiable onset)")
+    before, by = steps[found.first - 1], steps[found.first]
+    if finding.verdict != "supported":
+        jump = f"best single jump: step {before:g} to {by:g}, not established as an onset"
+        return replace(finding, claim=f"{finding.claim} (no identifiable onset)", caveats=(jump, *finding.caveats))
+    where = f"between steps {before:g} and {by:g}"
+    if between is not None:
+        where += f", interval {steps[max(between.low - 1, 0)]:g} to {steps[between.high]:g}"
+    return replace(finding, claim=f"{finding.claim} ({where})")
 
 
 def tied(evidence: GrowthEvidence, name: str) -> Finding:
@@ -202,15 +222,11 @@ def tied(evidence: GrowthEvidence, name: str) -> Finding:
         caveats=(
             CLOCK,
             f"the levels correlate with {found.levels:.2f}, as any two trends with one clock would",
-            f"with log2(step) taken out, {_said(found.partial)}",
+            f"with log2(step) taken out, {_number(found.partial)}",
             f"{found.n + 1} checkpoints of one run; noise of each contrast weakens the correlation of differences",
         ),
         **common,
     )  # fmt: skip
-
-
-def _said(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "it cannot be computed"
 
 
 def grew_beyond_memory(evidence: GrowthEvidence) -> Finding:
@@ -227,8 +243,10 @@ def grew_beyond_memory(evidence: GrowthEvidence) -> Finding:
     # Without growth of the contrast itself there is nothing that memory could explain.
     p_values = {"no growth of the contrast": float((1 + (raw.samples <= 0).sum()) / (1 + raw.samples.size))}
     told = " and ".join(f"{words}: {value:.2g}" for words, value in estimates.items())
+    untested: tuple[str, ...] = ()
     if raw.interval[0] <= 0:  # nothing has clearly grown, so nothing can be said of what grew
         ends = [-math.inf, math.inf]
+        untested = (f"{UNTESTED}: the contrast itself did not clearly grow",)
     finding = conclude(
         "growth_beyond_memory", "What grew is more than the units' own memory would give without coupling",
         estimate=estimate, interval=trusted((min(*ends, estimate), max(*ends, estimate)), evidence.main.prompts),
@@ -236,9 +254,10 @@ def grew_beyond_memory(evidence: GrowthEvidence) -> Finding:
         units="nats (growth of the contrast of excess synergy)", n=evidence.main.prompts, unit_of_inference="prompt",
         source=f"Rival explanation of {SOURCE}", seed=evidence.seed,
         caveats=(
+            *untested,
             f"the same growth of the synergy itself is {float(raw.estimate):.2g} nats; the margin is a tenth of it",
             f"growth of the excess over {told}; the interval spans both",
-            f"over checkpoints its rank correlation with the contrast of autocorrelation is {followed(evidence):.2f}",
+            f"rank correlation with the contrast of autocorrelation over checkpoints: {_number(followed(evidence))}",
             ONE_RUN,
         ),
     )  # fmt: skip
@@ -246,6 +265,10 @@ def grew_beyond_memory(evidence: GrowthEvidence) -> Finding:
         return finding
     why = f"{EXPLAINED}: uncoupled series with the same memory show the same growth, or more"
     return replace(finding, caveats=(why, *finding.caveats))
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "cannot be computed"
 
 
 def followed(evidence: GrowthEvidence) -> float:
@@ -258,7 +281,7 @@ def followed(evidence: GrowthEvidence) -> float:
 def note(evidence: GrowthEvidence, tested: tuple[Finding, ...]) -> str:
     """One sentence that a reader of the growth must know."""
     rival = next(finding for finding in tested if finding.name == "growth_beyond_memory")
-    related = f"rank correlation {followed(evidence):.2f} over checkpoints"
+    related = f"rank correlation {_number(followed(evidence))} over checkpoints"
     if rival.caveats[0].startswith(EXPLAINED):
         return f"The growth is {EXPLAINED}: uncoupled series of the same memory show it too ({related})."
     beyond = {"supported": "goes beyond it", "contradicted": "does not go beyond it"}
