@@ -60,7 +60,7 @@ def test_three_sizes_have_no_threshold_and_the_page_says_so(folder: Path) -> Non
     assert finding.name == "size_threshold"
     assert finding.verdict == "inconclusive"
     assert "no identifiable threshold" in finding.claim
-    assert "3 sizes: a threshold needs at least six" in finding.caveats
+    assert "3 sizes: a threshold needs at least 8" in finding.caveats
     page = family.report.read_text(encoding="utf-8")
     assert 'id="figure-sizes"' in page
     assert "there is no identifiable threshold" in page

@@ -132,5 +132,5 @@ def _sample(trace: dict[str, Any], x: float, y: float) -> Markup:
         edge = {k: v[0] if isinstance(v, list | tuple) else v for k, v in marker.get("line", {}).items()}
         one = {**marker, "line": edge, "size": min(12.0, float(marker.get("size", 5)))}
         dot = {"mode": "markers", "x": [0], "y": [0], "marker": one}
-        parts += [draw_trace(dot, Scale(0, 1, x + 8, x + 9), Scale(0, 1, y, y + 1))]
+        parts += [draw_trace(dot, Scale(0.0, 1.0, x + 8, x + 9), Scale(0.0, 1.0, y, y + 1))]
     return Markup("").join(parts)

@@ -147,14 +147,19 @@ def _wide(found: Interval, draws: int) -> tuple[str, ...]:
 def _over_both(evidence: Evidence, found: Interval, other: np.ndarray) -> tuple[float, float]:
     """The ratio's interval, with the chance in the set itself: another set drawn as the control is would differ too.
 
-    In logarithms, the reach over prompts and draws and that over sets (Student's t) add as variances do.
+    In logarithms, the reach over prompts and draws and that over sets (Student's t) add as variances do. Draws that are
+    counted need not look normal: there p alone guards support, and only the upper end reaches out, by their quantile.
     """
     spread, freedom = _spread_of_sets(evidence, other)
     low, high = (float(end) for end in found.ends)
     if not (spread >= 0 and low > 0):
         return low, high
-    reach = float(student.ppf(0.975, freedom)) * spread
     estimate = float(found.estimate)
+    if len(other) >= COUNTED:
+        logs = np.log(other.mean(axis=1))
+        reach = float(logs.mean() - np.quantile(logs, 0.025))
+        return low, estimate * math.exp(math.hypot(math.log(high / estimate), reach))
+    reach = float(student.ppf(0.975, freedom)) * spread
     below, above = (math.hypot(math.log(estimate / end), reach) for end in (low, high))
     return estimate * math.exp(-below), estimate * math.exp(above)
 

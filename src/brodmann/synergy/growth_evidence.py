@@ -113,8 +113,9 @@ class GrowthEvidence:
         half = np.arange(self.main.prompts) % 2 == 0
         scales = []
         for each in self.main.synergy:
-            whole, one, other = (_centred(weighted_mean(weights * mask, each)) for mask in (1.0, half, ~half))
-            scales.append(np.maximum((one * other).mean(axis=-1), 0.25 * (whole**2).mean(axis=-1)))
+            with np.errstate(invalid="ignore"):  # a resampling may leave a half of few prompts empty
+                whole, one, other = (_centred(weighted_mean(weights * mask, each)) for mask in (1.0, half, ~half))
+            scales.append(np.fmax((one * other).mean(axis=-1), 0.25 * (whole**2).mean(axis=-1)))
         return np.asarray(self.synergy_contrast(weights) / np.sqrt(np.stack(scales, axis=1)))
 
     def memory_contrast(self, kind: Contrast) -> Statistic:
