@@ -23,6 +23,10 @@ class AnatomyError(BrodmannError):
     """A model was opened, but its units cannot be reached exactly."""
 
 
+class WeightsError(BrodmannError):
+    """Weights cannot be read, or no spectrum can be had from their network."""
+
+
 class PromptError(BrodmannError):
     """Prompts or texts cannot be read or do not fit the model."""
 
