@@ -3,8 +3,8 @@
 An edge of weight w has the distance 1/|w| (`whole`), or rms/|w| with the root mean square of its matrix (`geometric`).
 Both become a small *code*: 0 for an edge too short to count, 1 to `count` for the radius at which it is first inside,
 `count` + 1 for one beyond the last radius. Codes never rise with |w|, so the codes of all weights of a number type
-follow from one rising list of magnitudes, found by bisection over bit patterns: reading a weight is a table look-up, and
-equals 1/|w| in double precision, rounded half to even, for every weight there is.
+follow from one rising list of magnitudes, found by bisection over bit patterns: reading a weight is a table look-up,
+and equals 1/|w| in double precision, rounded half to even, for every weight there is.
 """
 
 from dataclasses import dataclass

@@ -9,20 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from brodmann.errors import WeightsError
-from brodmann.fractal.grids import CELL_BITS, Grid, Storage, table, widen
+from brodmann.fractal import fused
+from brodmann.fractal.grids import Grid, Storage, table, widen
 
 Codes = NDArray[np.uint16]
 Counts = NDArray[np.uint32]
 
-_JIT = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 _BLOCK = 1 << 19
 """Codes held at a time."""
-_COLUMNS = 32
-"""Columns whose counts stay in the first cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +63,14 @@ def moments(matrix: Matrix) -> Moments:
     """
     flat = matrix.raw.reshape(-1)
     if matrix.storage in ("float16", "bfloat16"):
-        counted = _magnitudes(flat)
+        counted = fused.magnitudes(flat)
         with np.errstate(invalid="ignore"):  # signalling NaN
             values = widen(np.arange(1 << 15, dtype=np.uint16), matrix.storage).astype(np.float64)
         present = counted > 0
         values, counted = values[present], counted[present]
         squares, total, largest = counted @ values**2, counted @ values, values.max(initial=0.0)
     else:
-        squares, total, largest = _sums(flat)
+        squares, total, largest = fused.sums(flat)
     if not np.isfinite(squares):
         raise WeightsError(f"{matrix.name} holds NaN or infinite weights")
     if largest == 0:
@@ -111,9 +108,9 @@ def edge_codes(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) -> 
             block = matrix.raw[start : start + step]
             one = np.empty(block.shape, np.uint16)
             if matrix.storage in ("float16", "bfloat16"):
-                _look_up(block, codes.cells, one)
+                fused.look_up(block, codes.cells, one)
             elif matrix.storage == "float32":
-                _search(block.view(np.uint32), codes.cells, codes.below, codes.steps, one)
+                fused.search(block.view(np.uint32), codes.cells, codes.below, codes.steps, one)
             else:
                 with np.errstate(divide="ignore"):
                     one[:] = grid.codes(codes.scale / np.abs(block))
@@ -145,64 +142,10 @@ def count_edges(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) ->
     at = 0
     for codes in edge_codes(matrices, grid, rms):
         if by_row:
-            _count_rows(codes, counts[at : at + len(codes)])
+            fused.count_rows(codes, counts[at : at + len(codes)])
             at += len(codes)
         else:
-            _count_columns(codes, counts)
+            fused.count_columns(codes, counts)
     if counts[:, grid.bad].any():
         raise WeightsError(f"{matrices[0].name} holds NaN or infinite weights")
     return counts[:, : grid.bad]
-
-
-@njit(**_JIT)
-def _look_up(block, cells, out):  # type: ignore[no-untyped-def]
-    for i in range(block.shape[0]):
-        for j in range(block.shape[1]):
-            out[i, j] = cells[block[i, j] & 0x7FFF]
-
-
-@njit(**_JIT)
-def _search(block, cells, below, steps, out):  # type: ignore[no-untyped-def]
-    for i in range(block.shape[0]):
-        for j in range(block.shape[1]):
-            magnitude = block[i, j] & np.uint32(0x7FFFFFFF)
-            code = cells[magnitude >> CELL_BITS]
-            for _ in range(steps):
-                code -= np.uint16(magnitude >= below[code])
-            out[i, j] = code
-
-
-@njit(**_JIT)
-def _count_columns(codes, counts):  # type: ignore[no-untyped-def]
-    rows, columns = codes.shape
-    for start in range(0, columns, _COLUMNS):
-        stop = min(start + _COLUMNS, columns)
-        for i in range(rows):
-            for j in range(start, stop):
-                counts[j, codes[i, j]] += np.uint32(1)
-
-
-@njit(**_JIT)
-def _count_rows(codes, counts):  # type: ignore[no-untyped-def]
-    for i in range(codes.shape[0]):
-        for j in range(codes.shape[1]):
-            counts[i, codes[i, j]] += np.uint32(1)
-
-
-@njit(**_JIT)
-def _magnitudes(bits):  # type: ignore[no-untyped-def]
-    counted = np.zeros(1 << 15, np.int64)
-    for i in range(bits.size):
-        counted[bits[i] & 0x7FFF] += 1
-    return counted
-
-
-@njit(**(_JIT | {"fastmath": {"reassoc", "contract"}}))
-def _sums(values):  # type: ignore[no-untyped-def]
-    squares, total, largest = 0.0, 0.0, 0.0
-    for i in range(values.size):
-        size = abs(np.float64(values[i]))
-        squares += size * size
-        total += size
-        largest = max(largest, size)
-    return squares, total, largest

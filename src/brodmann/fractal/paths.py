@@ -1,8 +1,8 @@
 """Shortest paths through a layered network, exact, all pairs: D(a, b + 1) = D(a, b) (min, +) W_b.
 
 The definition of the text of Xiao et al. (arXiv 2402.09099): distance 1/|w| along an edge, shortest directed path to
-every later neuron. Layers make a priority queue needless: each (min, +) product is exact and adds in the order in which
-Dijkstra's algorithm adds from the source, so both agree to the last bit. Edges without a weight (attention from queries,
+every later neuron. Layers make a priority queue needless: each (min, +) product is exact and adds in the order in
+which Dijkstra's algorithm adds from the source, so both agree to the last bit. Edges without a weight (attention from queries,
 keys and values to its output) have the length 1. Against the direction of the edges a path may zigzag, which no product
 of layers knows: `undirected_distances` is Dijkstra's algorithm itself.
 """
@@ -11,18 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from brodmann.errors import WeightsError
+from brodmann.fractal import fused
 from brodmann.fractal.grids import Grid
 
 Lengths = NDArray[np.float64]
-
-_JIT = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False, "fastmath": {"nnan", "nsz"}}
-_ROWS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +117,7 @@ def path_counts(lengths: Sequence[Step], grid: Grid) -> list[NDArray[np.uint32]]
             codes = grid.codes(distances)
             if counts is None:
                 counts = np.zeros((len(codes), grid.beyond + 1), np.uint32)
-            _count(codes, counts)
+            fused.count_rows(codes, counts)
         assert counts is not None
         found.append(counts)
     return found
@@ -157,31 +154,8 @@ def _from_layer(lengths: Sequence[Step], source: int, r_max: float | None) -> It
             distances = step.extend(distances)
         else:
             edges = np.ascontiguousarray(step, dtype=np.float64)
-            distances = _min_plus(distances, edges, edges.min(axis=1), limit)
+            distances = fused.min_plus(distances, edges, edges.min(axis=1), limit)
         yield at + 1, distances
-
-
-@njit(**_JIT)
-def _min_plus(left, right, least, limit):  # type: ignore[no-untyped-def]
-    """out[i, j] = min_k left[i, k] + right[k, j]; rows of ``right`` that only lead beyond the limit are skipped."""
-    rows, inner, columns = left.shape[0], left.shape[1], right.shape[1]
-    out = np.full((rows, columns), np.inf)
-    for k0 in range(0, inner, _ROWS):
-        for i in range(rows):
-            for k in range(k0, min(k0 + _ROWS, inner)):
-                near = left[i, k]
-                if near + least[k] > limit or near == np.inf:
-                    continue
-                for j in range(columns):
-                    out[i, j] = min(out[i, j], near + right[k, j])
-    return out
-
-
-@njit(nogil=True, cache=True)
-def _count(codes, counts):  # type: ignore[no-untyped-def]
-    for i in range(codes.shape[0]):
-        for j in range(codes.shape[1]):
-            counts[i, codes[i, j]] += np.uint32(1)
 
 
 def _starts(lengths: Sequence[Step]) -> list[int]:
@@ -191,7 +165,9 @@ def _starts(lengths: Sequence[Step]) -> list[int]:
     starts = [0]
     for at, step in enumerate(lengths):
         if at and lengths[at - 1].shape[1] != step.shape[0]:
-            raise WeightsError(f"step {at} begins at {step.shape[0]} neurons, step {at - 1} ends at {lengths[at - 1].shape[1]}")
+            raise WeightsError(
+                f"step {at} begins at {step.shape[0]} neurons, step {at - 1} ends at {lengths[at - 1].shape[1]}"
+            )
         if not isinstance(step, AttentionStep) and not np.all(step >= 0):
             raise WeightsError(f"step {at} holds lengths that are negative or NaN")
         starts.append(starts[-1] + step.shape[0])

@@ -24,7 +24,6 @@ Q_GRID: Array = np.round(np.arange(-30, 31) / 10, 1)
 MIN_NEURONS, MIN_RADII = 20, 5
 """Below either number no spectrum is given: a slope over two radii fits anything."""
 _TOLERANCE = 1e-9
-_BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,7 @@ class Spectrum:
     alpha0: float
     """alpha(0), which is the mean of `slopes`: the irregularity metric."""
     width: float
-    """alpha at the lowest q minus alpha at the highest: the heterogeneity metric."""
+    """Largest minus smallest alpha over q: the heterogeneity metric. Ends of q, unless a flag says otherwise."""
     asymmetry: float
     """ln of the spectrum's part above alpha0 over the part below; NaN where either is not positive."""
     slopes: Float[Array, " neuron"]
@@ -74,6 +73,7 @@ def multifractal_spectrum(
     radii: ArrayLike,
     q: ArrayLike = Q_GRID,
     *,
+    window: tuple[float, float] | None = None,
     min_neurons: int = MIN_NEURONS,
     min_radii: int = MIN_RADII,
 ) -> Spectrum:
@@ -87,6 +87,8 @@ def multifractal_spectrum(
         Common radii, positive and rising.
     q : (q,)
         Orders, rising; the exponent alpha0 belongs to q = 0, whether or not it is among them.
+    window
+        Lowest and highest radius of the regressions; all where none is given. Masses are still divided by the last.
     min_neurons, min_radii
         Fewer are refused.
 
@@ -106,15 +108,20 @@ def multifractal_spectrum(
     (1.0, 0.0)
     """
     counted, places, orders = (np.asarray(each, dtype=np.float64) for each in (mass, radii, q))
-    _refuse(counted, places, orders, min_neurons, min_radii)
+    inside = np.ones(len(places), bool) if window is None else (places >= window[0]) & (places <= window[1])
+    _refuse(counted, places, orders)
+    if len(places[inside]) < max(min_radii, 2):
+        raise WeightsError(f"{len(places[inside])} different radii: a slope needs at least {min_radii}")
+    if len(counted) < min_neurons:
+        raise WeightsError(f"{len(counted)} neurons have enough edges: a spectrum needs at least {min_neurons}")
     log_mu = np.log(counted / counted[:, -1:])
-    return from_log_mass(log_mu, places, orders)
+    return from_log_mass(log_mu[:, inside], places[inside], orders)
 
 
 def from_log_mass(
     log_mu: Float[Array, "neuron radius"], radii: Float[Array, " radius"], q: Float[Array, " q"] = Q_GRID
 ) -> Spectrum:
-    """Spectrum from ln mu_i(r), whose last column is 0; nothing is checked."""
+    """Spectrum from ln mu_i(r), at most 0; nothing is checked."""
     sums = power_sums(log_mu, q)
     slopes, explained = neuron_slopes(log_mu, radii)
     return assemble(sums.log_z, sums.mean, slopes, explained, radii, q)
@@ -153,7 +160,7 @@ def assemble(
     above, below = float(alpha[0] - alpha0), float(alpha0 - alpha[-1])
     return Spectrum(
         q=q, tau=tau, alpha=alpha, f=f, r_squared=_explained(log_z, tau, x), alpha0=alpha0,
-        width=float(alpha[0] - alpha[-1]),
+        width=float(np.ptp(alpha)),
         asymmetry=float(np.log(above / below)) if above > _TOLERANCE and below > _TOLERANCE else float("nan"),
         slopes=slopes, slope_r_squared=explained, radii=radii, discretised=discretise(tau, q), flags=_flags(alpha, f),
     )  # fmt: skip
@@ -203,19 +210,13 @@ def box_exponent(probabilities: Sequence[float], ratio: float, q: ArrayLike) -> 
     return np.asarray(-logsumexp(np.outer(orders + 1, logs), axis=1) / np.log(ratio))
 
 
-def _refuse(mass: Array, radii: Array, q: Array, min_neurons: int, min_radii: int) -> None:
+def _refuse(mass: Array, radii: Array, q: Array) -> None:
     if mass.ndim != 2 or mass.shape[1] != len(radii):
         raise WeightsError(f"masses of shape {mass.shape} do not fit {len(radii)} radii")
     if q.ndim != 1 or len(q) < 2 or np.any(np.diff(q) <= 0):
         raise WeightsError("the orders q must be at least two rising numbers")
     if np.any(~np.isfinite(radii)) or np.any(radii <= 0) or np.any(np.diff(radii) <= 0):
         raise WeightsError("radii must be positive and rising")
-    if len(radii) < max(min_radii, 2):
-        raise WeightsError(
-            f"only {len(radii)} different radi{'us' if len(radii) == 1 else 'i'}: a slope needs at least {min_radii}"
-        )
-    if len(mass) < min_neurons:
-        raise WeightsError(f"only {len(mass)} neurons have enough edges: a spectrum needs at least {min_neurons}")
     if not np.all(np.isfinite(mass)) or np.any(mass <= 0):
         raise WeightsError("masses must be positive and finite")
     if np.any(np.diff(mass, axis=1) < 0):

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from numba import njit
 from numpy.typing import NDArray
+
+from brodmann.fractal import fused
 
 Array = NDArray[np.float64]
 
-_JIT = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False, "fastmath": {"contract"}}
 _SAFE = 600.0
 _BLOCK = 2048
 
@@ -51,7 +51,7 @@ def power_sums(log_mu: Float[Array, "neuron radius"], q: Float[Array, " q"]) -> 
         return plain_sums(log_mu, q)
     rows = np.ascontiguousarray(log_mu)
     z, a = np.zeros((len(q), rows.shape[1])), np.zeros((len(q), rows.shape[1]))
-    _accumulate(rows, float(q[0]), float(steps.mean()), z, a)
+    fused.power_sums(rows, float(q[0]), float(steps.mean()), z, a)
     return PowerSums(np.log(z), a / z)
 
 
@@ -69,19 +69,3 @@ def plain_sums(log_mu: Float[Array, "neuron radius"], q: Float[Array, " q"]) -> 
             top = new
         log_z[at], mean[at] = top + np.log(total), weighted / total
     return PowerSums(log_z, mean)
-
-
-@njit(**_JIT)
-def _accumulate(log_mu, first, step, z, a):  # type: ignore[no-untyped-def]
-    """Add mu^q and mu^q ln mu of all neurons to z and a (q, radius)."""
-    neurons, radii = log_mu.shape
-    power, factor = np.empty(radii), np.empty(radii)
-    for i in range(neurons):
-        for r in range(radii):
-            power[r] = np.exp(first * log_mu[i, r])
-            factor[r] = np.exp(step * log_mu[i, r])
-        for k in range(z.shape[0]):
-            for r in range(radii):
-                z[k, r] += power[r]
-                a[k, r] += power[r] * log_mu[i, r]
-                power[r] *= factor[r]
