@@ -2,9 +2,9 @@
 
 The definition of the text of Xiao et al. (arXiv 2402.09099): distance 1/|w| along an edge, shortest directed path to
 every later neuron. Layers make a priority queue needless: each (min, +) product is exact and adds in the order in
-which Dijkstra's algorithm adds from the source, so both agree to the last bit. Edges without a weight (attention from queries,
-keys and values to its output) have the length 1. Against the direction of the edges a path may zigzag, which no product
-of layers knows: `undirected_distances` is Dijkstra's algorithm itself.
+which Dijkstra's algorithm adds from the source, so both agree to the last bit. Edges without a weight (attention from
+queries, keys and values to its output) have the length 1. Against the direction of the edges a path may zigzag, which
+no product of layers knows: `undirected_distances` is Dijkstra's algorithm itself.
 """
 
 from collections.abc import Iterator, Sequence
