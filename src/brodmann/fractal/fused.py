@@ -106,3 +106,19 @@ def power_sums(log_mu, first, step, z, a):  # type: ignore[no-untyped-def]
                 z[k, r] += power[r]
                 a[k, r] += power[r] * log_mu[i, r]
                 power[r] *= factor[r]
+
+
+@njit(**_JIT)
+def shuffle_rows(codes, state):  # type: ignore[no-untyped-def]
+    """Shuffle every row in place (Fisher and Yates; splitmix64 of Steele, Lea and Flood 2014, Lemire's bounds)."""
+    bits = state[0]
+    for i in range(codes.shape[0]):
+        for j in range(codes.shape[1] - 1, 0, -1):
+            bits += np.uint64(0x9E3779B97F4A7C15)
+            mixed = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            mixed = mixed ^ (mixed >> np.uint64(31))
+            # the bias of the product of a 32-bit draw is below columns / 2^32
+            k = ((mixed >> np.uint64(32)) * np.uint64(j + 1)) >> np.uint64(32)
+            codes[i, j], codes[i, k] = codes[i, k], codes[i, j]
+    state[0] = bits
