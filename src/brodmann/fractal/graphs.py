@@ -105,7 +105,7 @@ def flower(u: int, v: int, generation: int) -> csr_array:
     edges = np.array([[k, (k + 1) % (u + v)] for k in range(u + v)])
     nodes = u + v
     for _ in range(generation - 1):
-        new = []
+        new: list[tuple[int, int]] = []
         for a, b in edges.tolist():
             for length in (u, v):
                 inner = list(range(nodes, nodes + length - 1))

@@ -34,7 +34,7 @@ class Grid:
     Examples
     --------
     >>> import numpy as np
-    >>> whole().codes(1 / np.array([2.0, 0.5, 0.4, 0.0066, 0.0]))
+    >>> whole().codes(np.array([0.5, 2.0, 2.5, 151.5, np.inf]))
     array([  0,   2,   2, 151, 151], dtype=uint16)
     """
 

@@ -145,7 +145,7 @@ def measure(
 
 
 def _degrees(layer: LayerCounts, grid: Grid) -> NDArray[np.int64]:
-    return layer.counts[:, 1 : grid.beyond].sum(axis=1, dtype=np.int64)
+    return np.asarray(layer.counts[:, 1 : grid.beyond].sum(axis=1, dtype=np.int64))
 
 
 def _radii(layers: Sequence[LayerCounts], kept: Sequence[NDArray[np.bool_]], grid: Grid) -> NDArray[np.bool_]:
@@ -167,14 +167,14 @@ def _refuse(
         most = max((int(_degrees(layer, grid).max(initial=0)) for layer in layers), default=0)
         raise WeightsError(
             f"{count} of {neurons} neurons have {min_degree} edges or more ({most} is the most), a spectrum "
-            f"needs {MIN_NEURONS}; edges longer than {grid.high:g} do not count: raise r_max, or take the geometric grid"
+            f"needs {MIN_NEURONS}; edges longer than {grid.high:g} are left out: raise r_max or take the geometric grid"
         )
     if inside.sum() < MIN_RADII:
         raise WeightsError(f"only {inside.sum()} different radii occur: a slope needs at least {MIN_RADII}")
 
 
 def _log_mass(counts: NDArray[np.unsignedinteger]) -> Array:
-    """ln mu of neurons that count themselves, N = 1 + edges within r, as the released code does."""
+    """Logarithm of mu for neurons that count themselves, N = 1 + edges within r, as the released code does."""
     mass = counts.cumsum(axis=1, dtype=np.int64) + 1
     logs = np.log(np.arange(1, int(mass.max(initial=1)) + 1, dtype=np.float64))
     return np.asarray(logs[mass - 1] - logs[mass[:, -1:] - 1])

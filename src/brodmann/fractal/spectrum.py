@@ -169,7 +169,7 @@ def assemble(
 def _explained(log_z: Array, tau: Array, x: Array) -> Array:
     total = np.square(log_z - log_z.mean(axis=1, keepdims=True)).sum(axis=1)
     told = tau**2 * (x @ x)
-    return np.divide(told, total, out=np.full_like(tau, np.nan), where=total > _TOLERANCE)
+    return np.asarray(np.divide(told, total, out=np.full_like(tau, np.nan), where=total > _TOLERANCE))
 
 
 def _flags(alpha: Array, f: Array) -> tuple[str, ...]:
