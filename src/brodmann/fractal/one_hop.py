@@ -114,6 +114,7 @@ def edge_codes(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) -> 
             else:
                 with np.errstate(divide="ignore"):
                     one[:] = grid.codes(codes.scale / np.abs(block))
+                one[~np.isfinite(block)] = grid.bad
             found = one if found is None else _nearest(found, one, grid)
         yield found  # type: ignore[misc]
 
@@ -147,5 +148,6 @@ def count_edges(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) ->
         else:
             fused.count_columns(codes, counts)
     if counts[:, grid.bad].any():
-        raise WeightsError(f"{matrices[0].name} holds NaN or infinite weights")
+        names = " or ".join(each.name for each in matrices)
+        raise WeightsError(f"{names} holds NaN or infinite weights")
     return counts[:, : grid.bad]

@@ -1,4 +1,4 @@
-"""Does emergence go with scores on benchmarks, more than training itself does?
+"""Whether emergence goes with scores on benchmarks, more than training itself does.
 
 Pearson and Spearman correlations over checkpoints, with a block bootstrap over steps (neighbouring checkpoints are not
 independent; Kunsch 1989, circular blocks), the same for plain baselines, and partial correlations given log step. High
