@@ -1,4 +1,4 @@
-"""Layered (min, +) products equal Dijkstra's algorithm to the last bit, cut or not, with attention's structural step."""
+"""Layered (min, +) products equal Dijkstra's algorithm to the last bit, cut or not, with attention's own step."""
 
 import json
 

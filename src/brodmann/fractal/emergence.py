@@ -9,15 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import stats
 
 from brodmann.fractal.network import Replicates
 
 Array = NDArray[np.float64]
+Numbers = float | np.float64 | Array
 
 
-def degree(alpha0: ArrayLike, width: ArrayLike, alpha0_first: ArrayLike, width_first: ArrayLike) -> Array:
+def degree(alpha0: Numbers, width: Numbers, alpha0_first: Numbers, width_first: Numbers) -> Array:
     """Degree of emergence; NaN where it is undefined (an exponent or the first width is not positive).
 
     Examples

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from brodmann.errors import WeightsError
@@ -69,9 +69,9 @@ class Spectrum:
 
 
 def multifractal_spectrum(
-    mass: ArrayLike,
-    radii: ArrayLike,
-    q: ArrayLike = Q_GRID,
+    mass: NDArray[np.number],
+    radii: NDArray[np.number],
+    q: NDArray[np.number] = Q_GRID,
     *,
     window: tuple[float, float] | None = None,
     min_neurons: int = MIN_NEURONS,
@@ -194,7 +194,7 @@ def discretise(tau: Float[Array, " q"], q: Float[Array, " q"]) -> Discretised | 
     return Discretised(alpha, f, (float(alpha[at - 1]), float(alpha[at])), float(alpha.max() - alpha.min()))
 
 
-def box_exponent(probabilities: Sequence[float], ratio: float, q: ArrayLike) -> Float[Array, " q"]:
+def box_exponent(probabilities: Sequence[float], ratio: float, q: Array | Sequence[float]) -> Float[Array, " q"]:
     """Mass exponent of a cascade in the node-sum convention: tau(q) = -ln(sum_c p_c^(q+1)) / ln(ratio).
 
     The textbook's boxes give the same curve at q + 1 (tau_node(q) = tau_box(q + 1)), so alpha0 is the information
