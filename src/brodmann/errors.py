@@ -51,3 +51,10 @@ class Incomplete(BrodmannError):
     """Work stopped before its end; the same command goes on from there."""
 
     exit_code = 3
+
+
+def one_line(error: BaseException) -> str:
+    """First telling line of another library's error message."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)  # a KeyError adds quotes
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]

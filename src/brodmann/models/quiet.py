@@ -8,7 +8,9 @@ from contextlib import contextmanager
 import torch
 from transformers.utils import logging
 
-from brodmann.errors import ModelError
+from brodmann.errors import ModelError, one_line
+
+__all__ = ["check_device", "one_line", "quiet"]
 
 
 @contextmanager
@@ -46,10 +48,3 @@ def check_device(device: str) -> None:
         raise ModelError(f"device '{device}' is not on this machine ({torch.cuda.device_count()} CUDA devices found)")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ModelError("device 'mps' is not on this machine")
-
-
-def one_line(error: BaseException) -> str:
-    """First telling line of another library's error message."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)  # a KeyError adds quotes
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
