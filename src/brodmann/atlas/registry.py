@@ -95,6 +95,7 @@ _BUILT_IN = (
         chapter="brodmann.lesions.figures:chapter",
         needs=Needs(layers=4, units=8, prompts=2),
         settings="lesions",
+        version="2",
         subject=True,
         after=("synergy",),
         optional=True,

@@ -138,9 +138,10 @@ def ratios(dataset: xr.Dataset) -> Panel | None:
     return Panel(
         "lesion_ratios", title, {"data": traces, "layout": figure},
         how_to_read="Right of the dashed line, removing the core hurts more than the control; left of it, less. Lines "
-        "are 95 % intervals over prompts and draws. Grey ticks are single random draws, each divided by the mean of "
-        "the others: where no unit is special, the dot lies among them. An interval that "
-        "leaves the axis ends in an arrow.",
+        "are 95 % intervals over prompts, draws and the chance in which set was drawn: another set, drawn alike, would "
+        "cost something else; the findings have the same intervals. Grey ticks are single random draws, each divided "
+        "by the mean of the others: where no unit is special, the dot lies among them. An interval that leaves the "
+        "axis ends in an arrow.",
         description=f"Dot plot of {len(names)} area ratios. {title}",
         detail=_matching(dataset),
     )  # fmt: skip
@@ -295,6 +296,7 @@ def _readings(dataset: xr.Dataset) -> tuple[str, ...]:
         ),
         (
             "Gradient importance (Michel et al. 2019): mean over prompts of the absolute gradient of the answer's mean "
-            "negative log-likelihood by the unit's gate, divided by the norm of its layer."
+            "negative log-likelihood by the unit's gate, divided by the norm of its layer. Ranked on even prompts and "
+            "measured on odd ones, and the reverse; the map of units has the mean of both scores."
         ),
     )
