@@ -1,8 +1,8 @@
 """The one rule that gives a finding its verdict, and the correction for the number of findings.
 
 `judge` is the only place where "supported", "contradicted" or "inconclusive" is decided; `conclude` computes the p
-values, asks `judge` and fills a `Finding`; `correct` judges again with adjusted p values. Equivalence follows Schuirmann
-(1987), several nulls the intersection-union test (Berger 1982). Intervals and draws of nulls come from the studies.
+values, asks `judge` and fills a `Finding`; `correct` judges again with adjusted p values. Equivalence follows
+Schuirmann (1987), several nulls the intersection-union test (Berger 1982). The studies bring intervals and null draws.
 """
 
 import dataclasses
