@@ -69,10 +69,10 @@ def accuracies(dataset: xr.Dataset) -> Panel | None:
         named_rows(tasks),
         height=90 + 44 * len(tasks),
     )  # fmt: skip
-    means = [float(dataset["accuracy"].sel(shown=name).mean()) for name in ("intact", "core", "same layers")]
+    means = [100 * float(dataset["accuracy"].sel(shown=name).mean()) for name in ("intact", "core", "same layers")]
     title = (
-        f"Over all tasks {means[0]:.0%} of answers are right; without the core {means[1]:.0%}, without as many units "
-        f"of the same layers {means[2]:.0%}."
+        f"Over all tasks {means[0]:.0f}\xa0% of answers are right; without the core {means[1]:.0f}\xa0%, without as "
+        f"many units of the same layers {means[2]:.0f}\xa0%."
     )
     if dataset["untestable"].values.any():
         title = f"{title[:-1]}; {int(dataset['untestable'].values.sum())} of {len(tasks)} tasks are too near guessing."
