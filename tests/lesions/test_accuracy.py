@@ -5,14 +5,16 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import t as student
 
 import brodmann as bd
 from brodmann.atlas.draw import drawable
 from brodmann.errors import RecordingError, SettingsError
 from brodmann.lesions.accuracy import choice_tokens, marks, unit_sets
-from brodmann.lesions.accuracy_claims import Marked, findings
+from brodmann.lesions.accuracy_claims import Marked, below, findings
 from brodmann.lesions.accuracy_figures import chapter
 from brodmann.lesions.accuracy_study import make_quizzes, study
+from brodmann.lesions.areas import difference_interval
 from brodmann.recordings.likelihood import answer_log_likelihood
 from brodmann.settings import AccuracySettings
 from brodmann.stats import read_findings
@@ -71,6 +73,19 @@ def test_verdicts_on_planted_marks():
     wide = [verdict(planted(0.55, 0.7, spread=0.15, questions=400, seed=seed)) for seed in range(6)]
     assert [each.verdict for each in wide].count("supported") <= 1
     assert np.median([each.p for each in wide]) > 0.05
+
+
+def test_figures_and_findings_have_one_interval_and_it_holds_the_chance_in_the_set():
+    marked = planted(0.6, 0.8, spread=0.1)
+    found, finding = below(marked, "same layers"), verdict(marked)
+    assert found.ends == finding.interval
+    assert float(found.estimate) == finding.estimate
+    given = difference_interval(*(marked.under[name].astype(float) for name in ("same layers", "core")))
+    per_set = marked.under["same layers"].mean(axis=1)
+    reach = student.ppf(0.975, 9) * per_set.std(ddof=1)
+    assert found.high - found.estimate == pytest.approx(np.hypot(given.high - given.estimate, reach))
+    two = student.ppf(0.975, 2) * marked.under["random"].mean(axis=1).std(ddof=1) * np.sqrt(2)
+    assert float(below(marked, "redundant").high - below(marked, "redundant").estimate) > two > 0
 
 
 def test_near_guessing_nothing_is_concluded():

@@ -107,6 +107,7 @@ _BUILT_IN = (
         chapter="brodmann.lesions.accuracy_figures:chapter",
         needs=Needs(units=8),
         settings="accuracy",
+        version="2",
         subject=True,
         after=("synergy",),
         optional=True,

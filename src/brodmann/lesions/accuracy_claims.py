@@ -67,21 +67,27 @@ def findings(marked: Sequence[Marked], *, kind: str, share: float, seed: int) ->
     return correct([_finding(each, kind, share, seed) for each in marked])
 
 
-def below(one: np.ndarray, other: np.ndarray) -> Interval:
-    """Accuracy under the second set minus that under the first, over questions and draws.
+def below(marked: Marked, control: str) -> Interval:
+    """Accuracy under a control minus that under the core; its interval is the one of figures and findings.
 
-    Parameters
-    ----------
-    one, other
-        Marks (draw, question) of the same questions.
+    It is over questions and draws, with the chance in the set itself (Student's t): the core is one set, and another
+    one, drawn as the control is, would differ from it by as much as the draws do from each other. The redundant end is
+    one set too; the two are taken to differ as two random sets do.
     """
-    return difference_interval(other.astype(float), one.astype(float))
+    core, other = (marked.under[name].astype(float) for name in ("core", control))
+    found = difference_interval(other, core)
+    single = control == "redundant"
+    per_set = (marked.under["random"] if single else other).mean(axis=1)
+    spread = float(per_set.std(ddof=1)) * (math.sqrt(2) if single else 1.0) if len(per_set) > 1 else 0.0
+    reach = float(distributions.t.ppf(0.975, len(per_set) - 1)) * spread if spread > 0 else 0.0
+    low, high = (np.hypot(found.estimate - end, reach) for end in found.ends)
+    return Interval(found.estimate, np.asarray(found.estimate - low), np.asarray(found.estimate + high))
 
 
 def _finding(marked: Marked, kind: str, share: float, seed: int) -> Finding:
     rng = np.random.default_rng([seed, *marked.task.encode()])
     core, matched = marked.under["core"], marked.under["same layers"]
-    found = below(core, matched)
+    found = below(marked, "same layers")
     flips = sign_flip_test(matched.mean(axis=0) - core.mean(axis=0), rng=rng, alternative="greater")
     per_set = matched.mean(axis=1)
     accuracy = float(core.mean())
@@ -89,11 +95,7 @@ def _finding(marked: Marked, kind: str, share: float, seed: int) -> Finding:
     if math.isnan(next_set):  # all sets cost the same
         next_set = p_value(accuracy, per_set, "less")
     floor = marked.floor
-    # the core is one set too: another one drawn as the control is would differ by as much as these do
-    reach = float(distributions.t.ppf(0.975, len(per_set) - 1) * per_set.std(ddof=1)) if len(per_set) > 1 else 0.0
-    estimate, low, high = (float(value) for value in (found.estimate, *found.ends))
-    low, high = estimate - math.hypot(estimate - low, reach), estimate + math.hypot(high - estimate, reach)
-    interval = (-math.inf, math.inf) if floor else (low, high)
+    interval = (-math.inf, math.inf) if floor else found.ends
     done = "Removing" if kind == "zero" else "Noise on"
     shares = ", ".join(f"{name} {marked.accuracy(name):.0%}" for name in ("intact", *SETS))
     said = f"accuracy, {marked.words}: {shares}; guessing {marked.chance:.0%}"
