@@ -12,11 +12,13 @@ from brodmann.plotting import has, heading, layout, named_rows, text_number
 from brodmann.stats import read_findings
 
 _SHOWN = (
-    ("redundant", look.REDUNDANCY, "circle", 0.08, 8), ("core", look.SYNERGY, "circle", 0.3, 7),
-    ("intact", look.INK, "circle-open", 0.3, 13),
+    ("intact", look.INK, "circle-open", 0.3, 13), ("redundant", look.REDUNDANCY, "circle", 0.08, 8),
+    ("core", look.SYNERGY, "circle", 0.3, 7),
 )  # fmt: skip
-"""Name, colour, symbol, height in the row and size; the ring of the intact model is drawn around the core's dot."""
-_STROKES = (("same layers", look.NULL, -0.12, 10), ("random", look.NULL_BAND, -0.28, 9))
+"""Name, colour, symbol, height in the row and size. The ring of the intact model comes first: the core's dot can lie in
+it, and a ring is filled with the colour of the paper.
+"""
+_STROKES = (("same layers", -0.12, 10), ("random", -0.28, 7))
 
 
 def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
@@ -61,9 +63,9 @@ def accuracies(dataset: xr.Dataset) -> Panel | None:
     for y, task in enumerate(tasks):
         chosen = dataset.sel(task=task)
         traces.append(_mark([float(chosen["chance"])], y - 0.44, "guessing", look.INK_2, "line-ns", 9))
-        for name, colour, shift, size in _STROKES:
+        for name, shift, size in _STROKES:
             draws = chosen["right"].values[dataset["set"].values == name]
-            traces.append(_mark(np.nanmean(draws, axis=1).tolist(), y + shift, name, colour, "line-ns", size))
+            traces.append(_mark(np.nanmean(draws, axis=1).tolist(), y + shift, name, look.NULL, "line-ns", size))
         for name, colour, symbol, shift, size in _SHOWN:
             value = float(chosen["accuracy"].sel(shown=name))
             traces.append(_mark([value], y + shift, name, colour, symbol, size))
@@ -82,8 +84,8 @@ def accuracies(dataset: xr.Dataset) -> Panel | None:
     return Panel(
         "accuracy", title, {"data": traces, "layout": figure},
         how_to_read="Ring: the intact model. Warm: its core lesioned. Cool: the other end of the ranking. Grey "
-        "strokes: random sets of as many units, dark ones with as many of each layer as the core has, light ones from "
-        "anywhere. The stroke below each row is guessing. The same questions are asked every time.",
+        "strokes: random sets of as many units, the upper ones with as many of each layer as the core has, the lower "
+        "ones from anywhere. The stroke below each row is guessing. The same questions are asked every time.",
         description=f"Dot plot by task. {title}",
     )  # fmt: skip
 
