@@ -6,13 +6,14 @@ opens no model: it starts from a `Basis`, which is what opening the model and th
 """
 
 import dataclasses
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 import brodmann
-from brodmann.atlas.registry import Study, check_targets, in_order, studies
+from brodmann.atlas.registry import Study, check_targets, in_order, resolve, studies
 from brodmann.errors import SettingsError
 from brodmann.settings import MapSettings, RecordSettings, digest, to_dict
 
@@ -111,6 +112,22 @@ def check_lengths(settings: MapSettings, chosen: Iterable[Study]) -> None:
                 f"{option} = {getattr(record, option)} is too short for the study '{study.name}' at lag {lag}: "
                 f"the smallest number that works is {least}"
             )
+
+
+def check_settings(settings: MapSettings, chosen: Iterable[Study]) -> None:
+    """Let each study refuse its settings before a model is opened; settings that nobody changed are known to work.
+
+    Raises
+    ------
+    SettingsError, PromptError
+        In the study's own words.
+    """
+    for study in chosen:
+        own = getattr(settings, study.settings) if study.settings else None
+        if study.check and own != getattr(MapSettings(), study.settings or "", None):
+            check = resolve(study.check)
+            seeded = "seed" in inspect.signature(check).parameters
+            check(own, **({"seed": settings.seed} if seeded else {}))
 
 
 def choose(names: Iterable[str] | None) -> tuple[Study, ...]:
