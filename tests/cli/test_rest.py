@@ -11,8 +11,9 @@ from brodmann.cli import main
 from brodmann.errors import SettingsError
 from brodmann.settings import AccuracySettings, AllocationSettings
 
-QUICK = ("--prompts p.json --new-tokens 12 --batch-size 2 --null-models 1 --bootstraps 20 --surrogates 2 "
-         "--graph-nulls 2").split()  # fmt: skip
+OPTIONS = {"prompts": "p.json", "new-tokens": 12, "batch-size": 2, "null-models": 1, "bootstraps": 20,
+           "surrogates": 2, "graph-nulls": 2}  # fmt: skip
+QUICK = [word for name, value in OPTIONS.items() for word in (f"--{name}", str(value))]
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,6 @@ def test_python_checks_tasks_too(tmp_path: Path) -> None:
         ("allocation", AllocationSettings(hard_tasks=("knitting",))),
         ("accuracy", AccuracySettings(accuracy_tasks=("addition:9",))),
     ):
-        with pytest.raises(SettingsError, match="knitting|level"):
+        with pytest.raises(SettingsError, match=r"knitting|level"):
             bd.map("random:gpt2", out=tmp_path / "d", studies=[study], **{study: changed})
         assert not (tmp_path / "d").exists()
