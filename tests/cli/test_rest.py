@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,20 @@ def test_python_checks_tasks_too(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match=r"knitting|level"):
             bd.map("random:gpt2", out=tmp_path / "d", studies=[study], **{study: changed})
         assert not (tmp_path / "d").exists()
+
+
+def test_neither_the_check_nor_the_dry_run_of_an_atlas_imports_torch(place: Path) -> None:
+    assert (place / "a" / "atlas.json").exists(), "made by the first test of this file"
+    code = (
+        "import sys; from brodmann.cli import main; code = main(sys.argv[1:]);"
+        "print('torch' in sys.modules); sys.exit(code)"
+    )
+    for given, expected in (
+        (["allocation", "random:gpt2", "--hard-tasks", "knitting"], 1),
+        (["map", "random:gpt2", "--out", "a", *QUICK, "--dry-run", "--add", "lesions"], 0),
+    ):
+        run = subprocess.run(
+            [sys.executable, "-c", code, *given], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert run.returncode == expected, run.stderr
+        assert run.stdout.splitlines()[-1] == "False"

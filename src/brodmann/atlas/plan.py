@@ -6,7 +6,6 @@ opens no model: it starts from a `Basis`, which is what opening the model and th
 """
 
 import dataclasses
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -125,9 +124,7 @@ def check_settings(settings: MapSettings, chosen: Iterable[Study]) -> None:
     for study in chosen:
         own = getattr(settings, study.settings) if study.settings else None
         if study.check and own != getattr(MapSettings(), study.settings or "", None):
-            check = resolve(study.check)
-            seeded = "seed" in inspect.signature(check).parameters
-            check(own, **({"seed": settings.seed} if seeded else {}))
+            resolve(study.check)(own)
 
 
 def choose(names: Iterable[str] | None) -> tuple[Study, ...]:

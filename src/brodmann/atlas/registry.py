@@ -75,7 +75,7 @@ class Study:
     """Command that asks it of a family of models (`track`, `sizes`); such a study is asked of no single recording."""
     check: str = ""
     """What refuses settings that only the study can judge, such as names of tasks, before a model is opened:
-    ``check(settings)`` of its own section, with ``seed=`` if it names that."""
+    ``check(settings)`` of its own section. It should import nothing heavy."""
     ground: str = ""
     """The part of the study that needs the recording only, ``ground(recording, settings=..., seed=..., progress=...)``;
     an engine may run it beside the model, and the study gets its Dataset as ``ground``."""
@@ -109,7 +109,7 @@ _BUILT_IN = (
         chapter="brodmann.lesions.accuracy_figures:chapter",
         needs=Needs(units=8),
         settings="accuracy",
-        check="brodmann.lesions.accuracy_study:make_quizzes",
+        check="brodmann.tasks.early:check_accuracy",
         subject=True,
         after=("synergy",),
         optional=True,
@@ -121,7 +121,7 @@ _BUILT_IN = (
         chapter="brodmann.allocation.figures:chapter",
         needs=Needs(layers=4, units=8),
         settings="allocation",
-        check="brodmann.allocation.texts:conditions",
+        check="brodmann.tasks.early:check_allocation",
         subject=True,
         after=("synergy",),
         optional=True,
