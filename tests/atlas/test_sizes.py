@@ -70,6 +70,7 @@ def test_again_there_is_nothing_to_do(folder: Path, capsys: pytest.CaptureFixtur
     assert command(folder, *MODELS) == 0
     said = capsys.readouterr()
     assert "nothing to do" in said.out + said.err
+    assert "Random weights, which have learned nothing" in said.out
     assert str(folder / "family" / "report.html") in said.out
 
 

@@ -1,6 +1,6 @@
 """What a run says at its end, whichever command it was: findings, where the time went, where the page is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from brodmann.console import correction, duration, findings
@@ -14,6 +14,10 @@ def print_findings(screen: Any, atlas: Any, asked: Collection[str]) -> None:
     found = tuple(finding for each in shown.values() for finding in each)
     if found:
         screen.print(f"\n{atlas.label}: {_counted(len(found))}\n", markup=False, style="bold")
+        if _random(atlas.manifest):
+            screen.print(
+                "Random weights, which have learned nothing: what follows shows what those show.\n", markup=False
+            )
         screen.print(findings(found))
         screen.print(correction(found, studies=len(shown)), markup=False)
     if others:
@@ -27,6 +31,10 @@ def print_cost(screen: Any, atlas: Any) -> None:
     whole = sum(atlas.seconds.values())
     share = f", {atlas.forward_share:.0%} of it in forward passes of the model" if whole else ""
     screen.print(f"computed in {duration(whole)}{share}", markup=False)
+
+
+def _random(manifest: Mapping[str, Any]) -> bool:
+    return bool(manifest.get("provenance", {}).get("randomly_initialised"))
 
 
 def _counted(count: int, more: str = "") -> str:
