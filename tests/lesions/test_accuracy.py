@@ -91,10 +91,19 @@ def test_figures_and_findings_have_one_interval_and_it_holds_the_chance_in_the_s
 def test_near_guessing_nothing_is_concluded():
     guess = verdict(planted(0.0, 0.25, intact=0.25))
     assert guess.verdict == "inconclusive"
-    assert "not above guessing" in guess.caveats[0]
+    assert "cannot tell from guessing" in guess.caveats[0]
     spent = verdict(planted(0.0, 0.25, intact=0.95))
     assert spent.verdict == "inconclusive"
-    assert "nothing is left" in spent.caveats[0]
+    assert "too little is left" in spent.caveats[0]
+
+
+def test_at_the_ceiling_a_dozen_questions_contradict_nothing():
+    """All right under core and controls: no question differs, which 12 questions cannot make certain."""
+    everything = {name: np.ones((len(rows), 12), bool) for name, rows in planted(0.5, 0.5).under.items()}
+    found = verdict(Marked("ceiling", 0.25, np.ones(12, bool), everything, "chosen among 4"))
+    assert found.verdict == "inconclusive"
+    # Agresti and Min: 1.96 sqrt(1) / 14
+    assert found.interval == pytest.approx((-0.14, 0.14), abs=1e-3)
 
 
 SMALL = AccuracySettings(accuracy_tasks=("copy:4", "addition:1"), questions=8, shots=1, control_sets=3,

@@ -48,16 +48,16 @@ class Marked:
         test = distributions.binomtest(right, asked, min(self.chance, 1.0), alternative="greater")
         if test.pvalue >= 0.05:
             return (
-                f"the intact model answers {right} of {asked} right, which is not above guessing ({self.chance:.0%}):"
-                " the task tests nothing"
+                f"the intact model answers {right} of {asked} right, which {asked} questions cannot tell from guessing"
+                f" ({self.chance:.0%}): the task tests nothing here; ask more"
             )
         matched = self.under["same layers"]
         likely = distributions.binomtest(round(float(matched.mean()) * asked), asked, min(self.chance, 1.0),
                                          alternative="greater")  # fmt: skip
         if likely.pvalue >= 0.05:
             return (
-                f"under lesions of the same layers {matched.mean():.0%} are right, which is not above guessing"
-                f" ({self.chance:.0%}): nothing is left that the core could cost"
+                f"under lesions of the same layers {matched.mean():.0%} are right, which {asked} questions cannot tell"
+                f" from guessing ({self.chance:.0%}): too little is left that the core could cost more of; ask more"
             )
         return ""
 
@@ -80,8 +80,18 @@ def below(marked: Marked, control: str) -> Interval:
     per_set = (marked.under["random"] if single else other).mean(axis=1)
     spread = float(per_set.std(ddof=1)) * (math.sqrt(2) if single else 1.0) if len(per_set) > 1 else 0.0
     reach = float(distributions.t.ppf(0.975, len(per_set) - 1)) * spread if spread > 0 else 0.0
-    low, high = (np.hypot(found.estimate - end, reach) for end in found.ends)
+    least = _least_half_width(marked.intact.size)
+    low, high = (np.hypot(max(abs(found.estimate - end), least), reach) for end in found.ends)
     return Interval(found.estimate, np.asarray(found.estimate - low), np.asarray(found.estimate + high))
+
+
+def _least_half_width(questions: int) -> float:
+    """Half of Agresti and Min's (2005) interval for paired proportions where no question is answered differently.
+
+    Resampled questions then agree far too well: twelve right answers of twelve under both would have an interval
+    without any length.
+    """
+    return float(distributions.norm.ppf(0.975)) / (questions + 2)
 
 
 def _finding(marked: Marked, kind: str, share: float, seed: int) -> Finding:

@@ -80,7 +80,8 @@ def accuracies(dataset: xr.Dataset) -> Panel | None:
         f"many units of the same layers {means[2]:.0f}\xa0%."
     )
     if dataset["untestable"].values.any():
-        title = f"{title[:-1]}; {int(dataset['untestable'].values.sum())} of {len(tasks)} tasks are too near guessing."
+        near = int(dataset["untestable"].values.sum())
+        title = f"{title[:-1]}; {near} of {len(tasks)} tasks cannot be told from guessing."
     return Panel(
         "accuracy", title, {"data": traces, "layout": figure},
         how_to_read="Ring: the intact model. Warm: its core lesioned. Cool: the other end of the ranking. Grey "
@@ -128,7 +129,7 @@ def differences(dataset: xr.Dataset) -> Panel | None:
         "accuracy-differences", title, {"data": traces, "layout": figure},
         how_to_read="Right of the line: with the core lesioned fewer answers are right than with the control lesioned. "
         "Lines are 95 % intervals over questions, sets and the chance in which set was drawn; against the same layers "
-        "they are the findings' own. Grey rows are too near guessing to show anything.",
+        "they are the findings' own. Grey rows cannot be told from guessing with so few questions.",
         description=f"Dot plot with intervals. {title}",
     )  # fmt: skip
 
