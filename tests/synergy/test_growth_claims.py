@@ -19,7 +19,7 @@ PROMPTS = 60
 
 def looks(steps: int) -> Looks:
     line = np.zeros(steps)
-    return Looks(line + 0.05, line, 0.4, np.zeros((1, steps)), np.zeros((1, steps)), line + 0.7)
+    return Looks(line + 0.05, line, 0.4, np.zeros((1, steps)), np.zeros((1, steps)), np.zeros(1), line + 0.7)
 
 
 def evidence(series: Series, band, steps, seed: int, random=None) -> GrowthEvidence:

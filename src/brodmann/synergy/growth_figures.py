@@ -25,6 +25,7 @@ RIVALS = (
     "between checkpoints, random walk read with noise)"
 )
 _RANDOM = "random weights"
+_BOUND = "to exceed: random weights"
 _DASHES = {"circular_shift": None, "prompt_mismatch": "dash"}
 
 
@@ -68,7 +69,8 @@ def _summary(dataset: xr.Dataset, recording: xr.Dataset) -> str:
     return (
         f"{steps.size} checkpoints, from step {steps[0]:g} to step {steps[-1]:g}, each read {text} "
         f"({int(dataset.attrs.get('prompts', 0))} prompts). The rule of emergence (ranks above random weights, synergy "
-        f"above memory, a reliable ranking, with alpha spent over the checkpoints) {rule}."
+        "above memory and that excess above random weights' own, a reliable ranking, with alpha spent over the "
+        f"checkpoints) {rule}."
     )
 
 
@@ -127,7 +129,8 @@ def course(dataset: xr.Dataset) -> Panel | None:
         "prompts, the grey band spans fresh random weights on the same text, the dotted line is the same contrast of "
         "autocorrelation, the rival. Second: synergy left above uncoupled series of the same memory, in nats, on a "
         "scale that is logarithmic away from 0 where early steps are much larger; grey is what such series show among "
-        "themselves, dots mark checkpoints at which the rule of emergence holds. Below: the loss on the prompts' own "
+        "themselves, the dotted line is the value that one more random initialisation stays below with 97.5 % "
+        "probability, dots mark checkpoints at which the rule of emergence holds. Below: the loss on the prompts' own "
         "text, and what the second copy of random tokens costs less than the first.",
         description=f"Line charts over training steps. {title}",
         detail="Dashed upright line: onset; shaded: where resampled prompts put it. Prompts are resampled in all "
@@ -175,6 +178,11 @@ def _excess(dataset: xr.Dataset, x: np.ndarray) -> tuple[list[dict[str, Any]], l
     known = [null for null in NULLS if null in dataset["null"].values]
     low, high = (dataset[f"excess_null_{end}"].sel(null=known).values for end in ("low", "high"))
     traces += [band(x, low.min(axis=0), high.max(axis=0), look.NULL_BAND)]
+    if has(dataset, "random_excess_threshold"):
+        ends = np.array([x[0] - 0.4, x[-1] + 0.4])
+        bound = np.full(2, float(dataset["random_excess_threshold"].sel(null=known).max()))
+        traces += [line(ends, bound, _BOUND, look.NULL, width=1.0, dash="dot")]
+        notes += [label(_BOUND, ends, bound, look.INK_2)]
     for null in known:
         below, above = (dataset[f"excess_contrast_{end}"].sel(null=null).values for end in ("low", "high"))
         traces += [band(x, below, above, look.SYNERGY_BAND, opacity=0.55)]
