@@ -54,6 +54,23 @@ def contrast_of(profile: Float[np.ndarray, "*batch layer"], kind: Contrast) -> F
     return core.mid_minus_ends(profile) if kind == "thirds" else core.arch_height(profile)
 
 
+def repeated_contrasts(layers: int) -> dict[Contrast, Contrast]:
+    """Contrasts that weigh so many layers as an earlier one does, and that one; they are one number said twice.
+
+    Examples
+    --------
+    >>> repeated_contrasts(8), repeated_contrasts(24)
+    ({'band': 'thirds'}, {})
+    """
+    weights = {kind: contrast_of(np.eye(layers), kind) for kind in CONTRASTS}
+    found: dict[Contrast, Contrast] = {}
+    for place, kind in enumerate(CONTRASTS):
+        same = [other for other in CONTRASTS[:place] if np.allclose(weights[kind], weights[other], rtol=0, atol=1e-9)]
+        if same:
+            found[kind] = same[0]
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Series:
     """Node means of a family of checkpoints on the same text: (step, prompt, unit), nats."""

@@ -60,6 +60,10 @@ def grew(evidence: GrowthEvidence, function: str) -> Finding:
     found = bootstrap_interval(
         _growth(series.contrasts(evidence.kind)), series.prompts, rng=rng, draws=evidence.settings.growth_bootstraps
     )
+    exchanged = exchanged_growth(series, 0, -1, evidence.kind, rng)
+    # ranks of noise are resampled too evenly: the interval spans what exchanged checkpoints would make of the estimate
+    around = float(found.estimate) + np.quantile(exchanged, [0.025, 0.975])
+    ends = (min(found.interval[0], float(around[0])), max(found.interval[1], float(around[1])))
     early, late = evidence.bands[function, evidence.kind].estimate[[0, -1]]
     random, p_values = evidence.of_random(function, evidence.kind), {}
     if random.size > 1:
@@ -80,8 +84,8 @@ def grew(evidence: GrowthEvidence, function: str) -> Finding:
     return conclude(
         "contrast_grew" if not other else f"contrast_grew_{function}",
         f"The inverted U of the synergy-redundancy rank is higher {when}{other}",
-        estimate=float(found.estimate), interval=trusted(found.interval, series.prompts),
-        nulls={"checkpoints exchanged prompt by prompt": exchanged_growth(series, 0, -1, evidence.kind, rng)},
+        estimate=float(found.estimate), interval=trusted(ends, series.prompts),
+        nulls={"checkpoints exchanged prompt by prompt": exchanged},
         p_values=p_values, units=f"of the rank scale ({NAMES[evidence.kind]})", n=series.prompts,
         unit_of_inference="prompt", source=SOURCE, seed=evidence.seed,
         caveats=(

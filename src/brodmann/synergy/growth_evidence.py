@@ -272,7 +272,12 @@ def _looks(
 
     points = [np.quantile(nulls[null], 0.975, axis=0) for null in excess]
     return Looks(
-        level, bound(band), float(highest), np.stack([bound(e) for e in excess.values()]), np.stack(points), random,
+        level,
+        bound(band),
+        float(highest),
+        np.stack([bound(e) for e in excess.values()]),
+        np.stack(points),
+        random,
         reliability,
     )
 

@@ -1,10 +1,10 @@
 """Watch for a synergistic core while a model is trained: short looks at a small panel of texts.
 
 The rule is that of the growth study (`growth.Looks`): at two looks in a row, ranks above random weights, synergy above
-uncoupled series of the same memory and that excess above random weights' own, a reliable ranking. Each look has its share of alpha (5 %), so that texts drawn by
-chance pass at any of the planned looks in at most 5 % of runs, and at two in a row less often; bounds of random weights
-and surrogates are 97.5 % points at every look and not shared out. A look leaves the model as it was: modes of all
-modules, gradients and random states. It needs the whole model on one process.
+uncoupled series of the same memory and that excess above random weights' own, a reliable ranking. Each look has its
+share of alpha (5 %), so that texts drawn by chance pass at any of the planned looks in at most 5 % of runs, and at two
+in a row less often; bounds of random weights and surrogates are 97.5 % points at every look and not shared out. A look
+leaves the model as it was: modes of all modules, gradients and random states. It needs the whole model on one process.
 """
 
 import random
