@@ -162,7 +162,9 @@ class Family:
         parts = [self._result(member, name).name for member in self.members for name in STUDIES]
         places = [member.place for member in self.members]
         own = [to_dict(self.settings.track), to_dict(self.settings.synergy), self.settings.seed]
-        return digest([self.study, study.study, study.version, parts, places, self._controls(), own, brodmann.__version__])
+        return digest(
+            [self.study, study.study, study.version, parts, places, self._controls(), own, brodmann.__version__]
+        )
 
     def _controls(self) -> list[str]:
         """Recordings of random weights, relative to the last member's folder."""

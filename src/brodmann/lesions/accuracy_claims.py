@@ -81,7 +81,7 @@ def below(marked: Marked, control: str) -> Interval:
     spread = float(per_set.std(ddof=1)) * (math.sqrt(2) if single else 1.0) if len(per_set) > 1 else 0.0
     reach = float(distributions.t.ppf(0.975, len(per_set) - 1)) * spread if spread > 0 else 0.0
     least = _least_half_width(marked.intact.size)
-    low, high = (np.hypot(max(abs(found.estimate - end), least), reach) for end in found.ends)
+    low, high = (math.hypot(max(abs(float(found.estimate) - end), least), reach) for end in found.ends)
     return Interval(found.estimate, np.asarray(found.estimate - low), np.asarray(found.estimate + high))
 
 
