@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 SOURCES = {
     "code": ("Python standard library, without its tests", "PSF-2.0 and compatible"),
@@ -28,12 +29,28 @@ WHAT = {
 def write_notice(folder: Path) -> None:
     """Write NOTICE.md beside a model from its log."""
     log = json.loads((folder / "log.json").read_text(encoding="utf-8"))
-    name, entries, settings = log["name"], log["checkpoints"], log["settings"]
-    last = entries[-1]
-    lines = [
-        f"# {name}",
+    lines = [f"# {log['name']}", "", *_what(log), "", *_read(log), "", *_loss(log["checkpoints"])]
+    if "expert_use" in log["checkpoints"][-1]:
+        lines += ["", *_experts(log["checkpoints"][-1]["expert_use"])]
+    lines += [
         "",
-        WHAT[name].format(**log),
+        "`log.json` has the loss of each domain at each step, `held_out.json` one held-out passage of each domain.",
+        "",
+        "## Licence",
+        "",
+        (
+            "The weights and the tokenizer are under the project's licence (Apache-2.0). The passages in"
+            " `held_out.json` keep the licences of their sources, named above; the one from Wikipedia"
+            " is by its authors, CC BY-SA 3.0."
+        ),
+    ]
+    (folder / "NOTICE.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _what(log: dict[str, Any]) -> list[str]:
+    last, settings = log["checkpoints"][-1], log["settings"]
+    return [
+        WHAT[log["name"]].format(**log),
         "",
         (
             f"Trained from scratch by `scripts/series` on {last['tokens'] / 1e6:.1f} million tokens:"
@@ -50,49 +67,41 @@ def write_notice(folder: Path) -> None:
             " its sources and means little. Nothing was filtered for bias or personal names beyond what the"
             " sources did."
         ),
-        "",
+    ]
+
+
+def _read(log: dict[str, Any]) -> list[str]:
+    measured = log["checkpoints"][-1]["domains"]
+    return [
         "## What it has read",
         "",
         (
             "Small domains are drawn more often than their size (in proportion to tokens to the power"
-            f" {settings['tempering']}). Held-out text comes from other modules, articles, problems and families of"
-            " licences than the training text; licence texts quote one another all the same. Loss of the last state:"
+            f" {log['settings']['tempering']}). Held-out text comes from other modules, articles, problems and families"
+            " of licences than the training text; licence texts quote one another all the same. Loss of the last state:"
         ),
         "",
         "| domain | source | licence of the text | training tokens | held-out nats per token | bits per byte |",
         "|---|---|---|---:|---:|---:|",
-    ]
-    for domain, (source, licence) in SOURCES.items():
-        measured = last["domains"]
-        lines.append(
+        *(
             f"| {domain} | {source} | {licence} | {log['train_tokens'][domain]:,} | {measured['nats'][domain]:.2f}"
             f" | {measured['bits_per_byte'][domain]:.2f} |"
-        )
-    lines += [
-        "",
+            for domain, (source, licence) in SOURCES.items()
+        ),
+    ]
+
+
+def _loss(checkpoints: list[dict[str, Any]]) -> list[str]:
+    lines = [
         "## Loss",
         "",
         "| step | tokens | training (mean since the row above) | held out (mean of domains) |",
         "|---:|---:|---:|---:|",
     ]
-    for each in entries:
+    for each in checkpoints:
         training = "" if each["train_loss"] is None else f"{each['train_loss']:.3f}"
         lines.append(f"| {each['step']} | {each['tokens']:,} | {training} | {each['validation_loss']:.3f} |")
-    if "expert_use" in last:
-        lines += ["", *_experts(last["expert_use"])]
-    lines += [
-        "",
-        "`log.json` has the loss of each domain at each step, `held_out.json` one held-out passage of each domain.",
-        "",
-        "## Licence",
-        "",
-        (
-            "The weights and the tokenizer are under the project's licence (Apache-2.0). The passages in"
-            " `held_out.json` keep the licences of their sources, named above; the one from Wikipedia"
-            " is by its authors, CC BY-SA 3.0."
-        ),
-    ]
-    (folder / "NOTICE.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return lines
 
 
 def _experts(used: list[list[float]]) -> list[str]:

@@ -23,7 +23,7 @@ class Planted:
 
 def plant(
     seed: int, ratio: float, *, texts: int = 10, neutral: int = 40, steps: int = 24, shared: float = 1.2,
-    families: int = 5,
+    families: int = 5, tau: float = 0.0,
     settings: AllocationSettings | None = None, unit_seed: int | None = None,
 ) -> Planted:  # fmt: skip
     """Units above their threshold with a probability that is a product of what acts on it.
@@ -32,8 +32,9 @@ def plant(
     texts) and position act on every unit with a slope of its own, and surprisal more strongly on the core: who does not
     hold it equal finds too large a ratio. A unit's latent is correlated along a text, and all units share a part of it.
     Each unit also answers to hard texts in its own way, which leaves the weighted means of the core and of its
-    layer-matched others as planted. Label -1 calibrates thresholds, 0 is the reference; numbers of texts are the
-    study's defaults.
+    layer-matched others as planted. Families differ in the core's log factor by `tau` (standard deviation), as if drawn
+    from many: `ratio` is the geometric mean over those. Label -1 calibrates thresholds, 0 is the reference; numbers of
+    texts are the study's defaults.
     """
     rng = np.random.default_rng([seed, 142])
     units = np.random.default_rng([seed if unit_seed is None else unit_seed, 143])
@@ -53,6 +54,7 @@ def plant(
     groups = layer_matched(core, layer)
     mean = np.where(core, (own @ groups.core)[:, None], (own @ groups.others)[:, None])
     factor[hard] += np.log(own / mean)[label[hard] - 1]
+    factor[hard] += core * tau * np.random.default_rng([seed, 144]).standard_normal(families)[label[hard] - 1, None]
     log_p = factor[:, None] + surprisal[:, :-1, None] * slopes + position[..., None] * drift
     # each unit is above its threshold on a quarter of the neutral steps
     log_p += np.log(0.25 / np.exp(log_p[label <= 0]).mean(axis=(0, 1)))

@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from brodmann.allocation.compare import Trials, compare, exchanged_null
+from brodmann.allocation.conditions import by_family
 from brodmann.allocation.contrasts import (
     exchange_residuals,
     fit_ratios,
@@ -89,6 +90,38 @@ def test_silent_conditions_are_unknown_and_spoil_only_what_uses_them(rng):
     assert np.isfinite(found.ratio[:, 0]).all()
     assert np.isnan(found.ratio[:, 1:]).all()
     np.testing.assert_allclose(found.ratio[2, 0], 1.0, atol=1e-9)
+
+
+def test_the_interval_of_a_mean_over_families_is_students_t_of_the_families():
+    """Texts that hardly differ: half the interval is t s / sqrt(K) of the families' own log ratios, t with K - 1."""
+    for logs, quantile in (((0.1, 0.5, -0.2, 0.4), 3.182446), ((0.1, 0.5), 12.706205)):
+        families, rng = len(logs), np.random.default_rng(0)
+        label = np.repeat(np.arange(families + 1), 10)
+        values = np.exp(np.array([0.0, *logs])[label][None, :, None] + 1e-4 * rng.standard_normal((2, label.size, 3)))
+        values[1] = 1.0 + 1e-4 * rng.standard_normal(values[1].shape)
+        trials = Trials(np.empty((label.size, 3, 0), np.float32), np.zeros((label.size, 3, 0)), label, families + 1)
+        row = np.array([[0.0, *([1 / families] * families)]])
+        rng = np.random.default_rng(1)
+        found = compare(values, trials, row, draws=4000, rng=rng, families=np.arange(families + 1))
+        half = np.log(found.interval[1, 2, 0] / found.interval[0, 2, 0]) / 2
+        assert found.log_ratio[2, 0] == pytest.approx(np.mean(logs), abs=1e-3)
+        assert half == pytest.approx(quantile * np.std(logs, ddof=1) / np.sqrt(families), rel=0.05)
+        alone = compare(values, trials, row, draws=400, rng=rng)
+        assert np.ptp(np.log(alone.interval[:, 2, 0])) < 1e-3
+
+
+def test_contrasts_are_means_over_their_families():
+    """Hardest against easiest level of three families, and a ladder of unequal families."""
+    harder = np.array([0, -1, 1, -1, 1, -1, 1]) / 3
+    parts = by_family(harder, np.array([0, 1, 1, 2, 2, 3, 3]))
+    assert parts.family.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(parts.own[1], [0, 0, 0, -1, 1, 0, 0])
+    np.testing.assert_allclose(parts.own.mean(axis=0), harder)
+    np.testing.assert_allclose(parts.without[0], [0, 0, 0, -0.5, 0.5, -0.5, 0.5])
+    ladder = by_family(np.array([0, 1, 1, 1, 1]) / 4, np.array([0, 1, 1, 1, 2]))
+    np.testing.assert_allclose(ladder.own, [[0, 1 / 3, 1 / 3, 1 / 3, 0], [0, 0, 0, 0, 1]])
+    np.testing.assert_allclose(ladder.without, ladder.own[::-1])
+    assert not by_family(np.array([0, 1.0]), np.array([0, 1])).without.any()
 
 
 def test_exchanged_texts_are_a_null_of_the_right_size():

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -76,38 +77,17 @@ def study(layers: int = LAYERS, heads: int = HEADS, *, kind: str = "head", null_
     coords = anatomy(layers, heads, kind)
     layer, depth = np.array(coords["layer"][1]), np.array(coords["depth"][1])
     units = len(layer)
-    bump = np.zeros(units) if random else np.sin(np.pi * depth) ** 2
-    loading = 0.18 + 0.10 * bump + 0.05 * rng.random(units)
-    synergy = np.outer(loading, loading) * (0.7 + 0.6 * rng.random((units, units)))
-    weight = 0.12 + 0.08 * (1 - bump) + 0.05 * rng.random(units)
-    redundancy = np.outer(weight, weight) * (0.5 + 0.8 * rng.random((units, units)))
-    for matrix in (synergy, redundancy):
-        matrix += matrix.T
-        matrix /= 2
-        np.fill_diagonal(matrix, 0.0)
+    synergy, redundancy = _pairs(rng, np.zeros(units) if random else np.sin(np.pi * depth) ** 2)
     node = {"S": synergy.sum(1) / (units - 1), "R": redundancy.sum(1) / (units - 1)}
     difference = _ranks(node["S"] - node["R"])
     ranks = np.stack([difference, _ranks(_ranks(node["S"]) - _ranks(node["R"]) + 1e-6 * rng.random(units))])
     artefact = 0.8 * node["S"] + 0.01 * rng.random(units)
     nulls = np.stack([artefact * 0.9, artefact * 0.97])
     excess = node["S"] - nulls
-
-    def by_layer(values: np.ndarray) -> np.ndarray:
-        return np.stack([values[..., layer == i].mean(-1) for i in range(layers)], axis=-1)
-
-    profile = _scaled(by_layer(ranks))
     random_profile = _scaled(rng.random((2, null_models, layers)))
     rivals = np.stack([node["S"] * 5 + 0.05 * rng.random(units), rng.random(units), rng.random(units)])
     core = difference >= np.sort(difference)[-max(1, units // 4)]
-    third = np.minimum(2, 3 * np.arange(layers) // max(1, layers))
-    graph = ("network", "weighting")
-    raw = np.array([[0.05, 1.4, 0.31], [0.03, 1.2, 0.22]])
-    flat = np.array([[0.04, 0.05, 0.30], [0.09, 0.11, 0.48]])
-    noise = rng.normal(1.0, 0.03, size=(2, 3, 2, draws))
-
-    def banded(values: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return values, values - width, values + width
-
+    graphs = _graphs(rng, draws)
     variables: dict[str, tuple] = {
         "synergy": (("unit", "unit_"), synergy), "redundancy": (("unit", "unit_"), redundancy),
         "balance": (("unit", "unit_"), (synergy - redundancy) / np.maximum(synergy + redundancy, 1e-12)),
@@ -118,39 +98,73 @@ def study(layers: int = LAYERS, heads: int = HEADS, *, kind: str = "head", null_
         "random_redundancy_profile": (("seed", "layer"), 0.05 + 0.01 * rng.random((null_models, layers))),
         "null_synergy": (("null", "unit"), nulls), "excess_synergy": (("null", "unit"), excess),
         "excess_z": (("null", "unit"), excess / 0.002), "artefact": ("unit", artefact),
-        "rival_profile": (("rival", "layer"), _scaled(by_layer(rivals))),
+        "rival_profile": (("rival", "layer"), _scaled(_by_layer(rivals, layer))),
         "core": ("unit", core), "core_probability": ("unit", np.clip(difference + 0.1 * rng.random(units), 0, 1)),
-        "zone": ("layer", third), "flagged": ("unit", np.zeros(units, int)),
+        "zone": ("layer", np.minimum(2, 3 * np.arange(layers) // max(1, layers))),
+        "flagged": ("unit", np.zeros(units, int)),
         "community": (("network", "unit"), np.stack([layer % 4, layer * 5 // max(1, layers)])),
+        **graphs,
+        **_banded("profile", ("definition", "layer"), _scaled(_by_layer(ranks, layer)), 0.09),
+        **_banded("synergy_profile", ("layer",), _by_layer(node["S"], layer), 0.004),
+        **_banded("redundancy_profile", ("layer",), _by_layer(node["R"], layer), 0.003),
+        **_banded("excess_profile", ("null", "layer"), _by_layer(excess, layer), 0.002),
+    }  # fmt: skip
+    return _labelled(variables, coords, layers, null_models, random)
+
+
+def _pairs(rng: np.random.Generator, bump: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Synergy and redundancy of all pairs; units with a bump have more of the one and less of the other."""
+    units = len(bump)
+    loading = 0.18 + 0.10 * bump + 0.05 * rng.random(units)
+    synergy = np.outer(loading, loading) * (0.7 + 0.6 * rng.random((units, units)))
+    weight = 0.12 + 0.08 * (1 - bump) + 0.05 * rng.random(units)
+    redundancy = np.outer(weight, weight) * (0.5 + 0.8 * rng.random((units, units)))
+    for matrix in (synergy, redundancy):
+        matrix += matrix.T
+        matrix /= 2
+        np.fill_diagonal(matrix, 0.0)
+    return synergy, redundancy
+
+
+def _graphs(rng: np.random.Generator, draws: int) -> dict[str, tuple]:
+    """Efficiency and modularity of both networks, with draws of their nulls."""
+    graph = ("network", "weighting")
+    raw = np.array([[0.05, 1.4, 0.31], [0.03, 1.2, 0.22]])
+    flat = np.array([[0.04, 0.05, 0.30], [0.09, 0.11, 0.48]])
+    noise = rng.normal(1.0, 0.03, size=(2, 3, 2, draws))
+    return {
         "efficiency": (graph, raw), "modularity": (graph, flat),
         "efficiency_null": ((*graph, "graph_null", "draw"), raw[:, :, None, None] * noise),
         "modularity_null": ((*graph, "graph_null", "draw"), flat[:, :, None, None] * noise * 0.8),
     }  # fmt: skip
-    for name, dims, values, width in (
-        ("profile", ("definition", "layer"), profile, 0.09),
-        ("synergy_profile", ("layer",), by_layer(node["S"]), 0.004),
-        ("redundancy_profile", ("layer",), by_layer(node["R"]), 0.003),
-        ("excess_profile", ("null", "layer"), by_layer(excess), 0.002),
-    ):  # fmt: skip
-        for suffix, array in zip(("", "_low", "_high"), banded(values, width), strict=True):
-            variables[name + suffix] = (dims, array)
-    coords |= {
+
+
+def _by_layer(values: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    return np.stack([values[..., layer == i].mean(-1) for i in range(layer.max() + 1)], axis=-1)
+
+
+def _banded(name: str, dims: tuple[str, ...], values: np.ndarray, width: float) -> dict[str, tuple]:
+    return {name: (dims, values), f"{name}_low": (dims, values - width), f"{name}_high": (dims, values + width)}
+
+
+def _labelled(
+    variables: dict[str, tuple], coords: dict[str, Any], layers: int, null_models: int, random: bool
+) -> xr.Dataset:
+    # The per-layer variables use the dimension "layer"; the units' own layer number is a coordinate on unit.
+    coords = {name: values for name, values in coords.items() if name != "layer"} | {
         "unit_": ("unit_", coords["unit"][1]), "definition": ["rank_of_difference", "difference_of_ranks"],
         "seed": list(range(null_models)), "null": ["circular_shift", "prompt_mismatch"],
         "rival": ["autocorrelation", "total_information", "mean_norm"], "network": ["synergy", "redundancy"],
         "weighting": ["raw", "normalised", "density_10"], "graph_null": ["weight_permuted", "layer_preserving"],
+        "layer": list(range(layers)),
     }  # fmt: skip
-    # The per-layer variables use the dimension "layer"; the units' own layer number is a coordinate on unit.
-    unit_layer = coords.pop("layer")
-    dataset = xr.Dataset(variables, coords=coords | {"layer": list(range(layers))})
-    del unit_layer
-    dataset.attrs = {
+    attrs = {
         "settings": json.dumps({"tau": 1, "estimator": "gaussian", "redundancy": "mmi", "rank": "rank_of_difference"}),
         "provenance": json.dumps(provenance(random=random)), "findings": json.dumps([f.to_dict() for f in findings()]),
         "reliability": 0.81, "zone_p": 0.002, "zone_boundaries": json.dumps([layers // 3, 2 * layers // 3]),
         "label": "smollm2-135m" + (" (randomly initialised)" if random else ""), "seed": 0, "seconds": 12.5,
     }  # fmt: skip
-    return dataset
+    return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
 def findings(hostile: str = "") -> list[Finding]:

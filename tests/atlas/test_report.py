@@ -1,5 +1,6 @@
 """The page as text: what it holds, that it escapes everything, that it survives what is missing."""
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -359,6 +360,23 @@ def test_whole_entries_stand_for_themselves_and_unknown_keys_are_refused():
     assert bibliography.entries([own, "efron1987", own]).startswith(f"{own}\n\n@article{{efron1987,")
     with pytest.raises(SettingsError, match="cites 'nobody1900', which is no key"):
         bibliography.entries(["efron1987", "nobody1900"])
+
+
+def test_a_finding_without_an_estimate_is_said_to_be_untested():
+    nan = float("nan")
+    first, *others = synthetic.findings()
+    lost = dataclasses.replace(
+        first, estimate=nan, interval=(nan, nan), p=None, verdict="inconclusive", caveats=("too few models", "second")
+    )
+    (sentence,) = found((lost,))["sentences"]
+    assert sentence["numbers"] == "not tested: too few models"
+    findings = (lost, *others)
+    page = build_page(PageData(
+        label="m", recording=synthetic.recording(), results={"synergy": synthetic.study()}, findings=findings,
+    ))  # fmt: skip
+    card = unescape(re.search(r'id="f-1">.*?</article>', page.html, re.DOTALL).group())
+    assert "<b>Inconclusive.</b> Not tested: too few models.</p>" in card
+    assert "not a number" not in card
 
 
 def test_the_overview_tells_of_every_study_and_most_of_the_first():

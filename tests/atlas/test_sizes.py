@@ -20,12 +20,12 @@ QUICK = {
 }  # fmt: skip
 
 
-def command(folder: Path, *models: str) -> int:
+def command(folder: Path, *models: str, more: tuple[str, ...] = ()) -> int:
     (folder / "texts.txt").write_text("\n\n".join(TEXTS))
     options = [word for name, value in QUICK.items() for word in (f"--{name}", str(value))]
     try:
         return main(
-            ["sizes", *models, "--out", str(folder / "family"), "--prompts", str(folder / "texts.txt"), *options]
+            ["sizes", *models, "--out", str(folder / "family"), "--prompts", str(folder / "texts.txt"), *options, *more]
         )
     except SystemExit as stop:
         return int(stop.code or 0)
@@ -70,7 +70,19 @@ def test_again_there_is_nothing_to_do(folder: Path, capsys: pytest.CaptureFixtur
     assert command(folder, *MODELS) == 0
     said = capsys.readouterr()
     assert "nothing to do" in said.out + said.err
+    assert "Random weights, which have learned nothing" in said.out
     assert str(folder / "family" / "report.html") in said.out
+
+
+def test_a_dry_run_reckons_the_members_that_are_left(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(folder, *MODELS, more=("--dry-run",)) == 0
+    assert "all members are done" in capsys.readouterr().out
+    assert command(folder, *MODELS[:1], "random:qwen2", *MODELS[2:], more=("--dry-run",)) == 0
+    said = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:3] for line in said.splitlines() if line.startswith(("random-", "all "))}
+    assert (rows["random-gpt2"][1], rows["random-gpt_neox"][1]) == ("0", "0")
+    assert rows["random-qwen2"] == ["0", "4"], "open, record, synergy, stage"
+    assert rows["all"][1] == "4"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,25 @@ def test_help_names_every_command_and_fits(capsys: pytest.CaptureFixture[str]) -
     text = said(["--help"], capsys)
     assert [name for name in COMMANDS if f"• {name}" not in text] == []
     assert "Exit codes: 0 done, 1 mistake" in text
+    assert "Example:" not in text, "the list shows one line of each command"
+    assert max(len(line) for line in text.splitlines() if not line.startswith("usage:")) <= 80
     assert "Traceback" not in text
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = said([command, "--help"], capsys)
-    assert max(len(line) for line in text.splitlines() if "--" in line) <= 80
-    assert (COMMANDS[command].__doc__ or "").splitlines()[0][:40] in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert (COMMANDS[command].__doc__ or "").splitlines()[0] in text
+    (example,) = [line for line in text.splitlines() if line.startswith("Example: ")]
+    assert example.startswith(f"Example: brodmann {command}")
+    # what only this command has comes first; what the steps before it have comes last
+    panels = re.findall(r"^\W*?(\w+) options\W*?$", text, flags=re.MULTILINE)
+    wanted = {name: (name, "run", "synergy", "record", "load") for name in ("lesions", "allocation", "track")} | {
+        "sizes": ("track", "run", "synergy", "record", "load"), "synergy": ("synergy", "run", "record", "load"),
+        "record": ("record", "run", "load"), "map": ("run", "record", "synergy", "load"),
+    }  # fmt: skip
+    assert tuple(panels) == wanted.get(command, ())
 
 
 def test_no_two_settings_share_a_name() -> None:
@@ -258,7 +270,7 @@ def test_help_tells_prompt_files_and_signals(capsys: pytest.CaptureFixture[str])
         assert words in text
     text = said(["prompts", "--help"], capsys)
     assert "[SET|FILE]" in text
-    assert "CSV (a column prompt" in text
+    assert ".csv    a column prompt" in text
 
 
 @pytest.mark.parametrize(

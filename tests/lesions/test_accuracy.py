@@ -5,14 +5,16 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import t as student
 
 import brodmann as bd
 from brodmann.atlas.draw import drawable
 from brodmann.errors import RecordingError, SettingsError
 from brodmann.lesions.accuracy import choice_tokens, marks, unit_sets
-from brodmann.lesions.accuracy_claims import Marked, findings
+from brodmann.lesions.accuracy_claims import Marked, below, findings
 from brodmann.lesions.accuracy_figures import chapter
 from brodmann.lesions.accuracy_study import make_quizzes, study
+from brodmann.lesions.areas import difference_interval
 from brodmann.recordings.likelihood import answer_log_likelihood
 from brodmann.settings import AccuracySettings
 from brodmann.stats import read_findings
@@ -73,13 +75,35 @@ def test_verdicts_on_planted_marks():
     assert np.median([each.p for each in wide]) > 0.05
 
 
+def test_figures_and_findings_have_one_interval_and_it_holds_the_chance_in_the_set():
+    marked = planted(0.6, 0.8, spread=0.1)
+    found, finding = below(marked, "same layers"), verdict(marked)
+    assert found.ends == finding.interval
+    assert float(found.estimate) == finding.estimate
+    given = difference_interval(*(marked.under[name].astype(float) for name in ("same layers", "core")))
+    per_set = marked.under["same layers"].mean(axis=1)
+    reach = student.ppf(0.975, 9) * per_set.std(ddof=1)
+    assert found.high - found.estimate == pytest.approx(np.hypot(given.high - given.estimate, reach))
+    two = student.ppf(0.975, 2) * marked.under["random"].mean(axis=1).std(ddof=1) * np.sqrt(2)
+    assert float(below(marked, "redundant").high - below(marked, "redundant").estimate) > two > 0
+
+
 def test_near_guessing_nothing_is_concluded():
     guess = verdict(planted(0.0, 0.25, intact=0.25))
     assert guess.verdict == "inconclusive"
-    assert "not above guessing" in guess.caveats[0]
+    assert "cannot tell from guessing" in guess.caveats[0]
     spent = verdict(planted(0.0, 0.25, intact=0.95))
     assert spent.verdict == "inconclusive"
-    assert "nothing is left" in spent.caveats[0]
+    assert "too little is left" in spent.caveats[0]
+
+
+def test_at_the_ceiling_a_dozen_questions_contradict_nothing():
+    """All right under core and controls: no question differs, which 12 questions cannot make certain."""
+    everything = {name: np.ones((len(rows), 12), bool) for name, rows in planted(0.5, 0.5).under.items()}
+    found = verdict(Marked("ceiling", 0.25, np.ones(12, bool), everything, "chosen among 4"))
+    assert found.verdict == "inconclusive"
+    # Agresti and Min: 1.96 sqrt(1) / 14
+    assert found.interval == pytest.approx((-0.14, 0.14), abs=1e-3)
 
 
 SMALL = AccuracySettings(accuracy_tasks=("copy:4", "addition:1"), questions=8, shots=1, control_sets=3,

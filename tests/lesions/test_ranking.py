@@ -23,15 +23,25 @@ def ranked(rng):
 @pytest.mark.parametrize("draws", [(4, 3), (2, 7)])
 def test_there_are_as_many_lesions_as_the_settings_reckon(ranked, rng, draws):
     settings = LesionSettings(fractions=SETTINGS.fractions, layer_draws=draws[0], random_draws=draws[1])
-    curves = make_curves(ranked, np.arange(20.0), settings, rng)
+    curves = make_curves(ranked, np.tile(np.arange(20.0), (2, 1)), settings, rng)
     assert len(curves.order) * len(settings.fractions) == settings.conditions() == np.prod(curves.gone.shape[:2])
     assert list(dict.fromkeys(curves.order)) == list(REMOVALS)
+
+
+def test_each_half_of_the_prompts_loses_what_the_other_half_finds_important(ranked, rng):
+    even, odd = np.arange(20.0), np.arange(20.0)[::-1]
+    curves = make_curves(ranked, np.stack([even, odd]), SETTINGS, rng)
+    row = curves.order.index("importance")
+    for half, last in enumerate(((0, 1), (18, 19))):
+        gone = curves.on(half)
+        assert np.flatnonzero(gone[row, 0]).tolist() == list(last)
+        np.testing.assert_array_equal(np.delete(gone, row, axis=0), np.delete(curves.gone, row, axis=0))
 
 
 def test_an_order_without_a_curve_and_a_curve_without_an_order_are_refused(ranked, rng, monkeypatch):
     def curves(table):
         monkeypatch.setattr(ranking, "REMOVALS", table)
-        return make_curves(ranked, np.arange(20.0), SETTINGS, rng)
+        return make_curves(ranked, np.tile(np.arange(20.0), (2, 1)), SETTINGS, rng)
 
     louder = Removal("the loudest first", "rival", "matched", 1.4)
     with pytest.raises(SettingsError, match=r"the order 'loudest' .* needs one curve; .*make_curves makes 0"):

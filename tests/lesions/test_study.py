@@ -15,7 +15,7 @@ from brodmann.atlas.bibliography import entries
 from brodmann.atlas.draw import draw, drawable
 from brodmann.errors import RecordingError, SettingsError
 from brodmann.lesions import claims, figures, study
-from brodmann.lesions.areas import area
+from brodmann.lesions.areas import area, ratio_interval
 from brodmann.lesions.figures import chapter
 from brodmann.lesions.ranking import rivals
 from brodmann.partial import PartialFolder
@@ -237,6 +237,31 @@ def test_the_chapter_shows_the_numbers(found, recording):
     first = made.panels[2].figure["data"][0]
     assert first["marker"]["symbol"].count("circle") == 6
     assert str(found["unit"].values[int(found["rank"].values.argmax())]) in made.panels[2].title
+
+
+def test_the_figure_draws_the_intervals_of_the_findings(found, recording):
+    """Both hold the chance in which set was drawn."""
+    panel = chapter(found, recording).panels[1]
+    traces = panel.figure["data"]
+    height = dict(zip(panel.figure["layout"]["yaxis"]["ticktext"], panel.figure["layout"]["yaxis"]["tickvals"],
+                      strict=True))  # fmt: skip
+    said = {finding.name: finding for finding in read_findings(found)}
+    end = panel.figure["layout"]["xaxis"]["range"][1] / 1.06
+    for claim in claims.CLAIMS:
+        finding, control = said[claim.name], claim.second if claim.second != "synergistic" else claim.first
+        expected = np.array([finding.estimate, *finding.interval])
+        if claim.first != "synergistic":  # the rival over the core; the figure has the core over the rival
+            expected = 1 / expected[[0, 2, 1]]
+        at = height[claims.ORDERS[control]]
+        dot = next(t["x"] for t in traces if t["name"] == "ratio" and t["y"] == [at])
+        line = next(t["x"] for t in traces if t["name"] == "interval" and t["y"] == [at, at])
+        np.testing.assert_allclose([*dot, *line], np.minimum(expected, [np.inf, end, end]), rtol=1e-12)
+        one = found.sel(control=control)
+        np.testing.assert_allclose([one[f"ratio{e}"] for e in ("", "_low", "_high")], expected, rtol=1e-12)
+    areas = {name: found["area"].values[found["curve_order"].values == name] for name in claims.ORDERS}
+    given = ratio_interval(areas["synergistic"], areas["norm_matched"])
+    assert found["ratio_high"].sel(control="norm_matched") > 1.05 * given.high
+    assert "which set was drawn" in panel.how_to_read
 
 
 def test_an_atlas_from_before_an_order_was_added_is_drawn_without_it(found, recording, monkeypatch):

@@ -12,7 +12,7 @@ import torch
 from brodmann.errors import RecordingError, SettingsError
 from brodmann.models import load
 from brodmann.models.untrained import fresh_model, tiny_config
-from brodmann.synergy.monitor import SKIPPED, Monitor, Watch, panel, undisturbed
+from brodmann.synergy.monitor import SKIPPED, Monitor, Watch, _Initial, panel, undisturbed
 
 pytest.importorskip("accelerate", reason="transformers' Trainer needs accelerate")
 
@@ -143,10 +143,10 @@ def _draw_and_fail(model):
         raise KeyError("inside")
 
 
-def _on(recordings, watch=QUICK, planned=None):
+def _on(recordings, watch=QUICK, planned=None, excess=(0.001, -0.001, 0.0, 0.002)):
     """A monitor whose model is a list of planted recordings, with white noise as random weights."""
     monitor = Monitor([[1] * 100] * recordings[0].sizes["prompt"], planned or len(recordings), watch)
-    monitor._random = np.array([-0.05, 0.0, 0.05, 0.02])
+    monitor._random = _Initial(np.array([-0.05, 0.0, 0.05, 0.02]), np.array([excess, excess]))
     looks = []
     for recording in recordings:
         seen = monitor._judge(recording, np.array([float(monitor._levels[len(monitor.passed)])]))
@@ -168,6 +168,31 @@ def test_a_planted_core_emerges_at_the_second_look_that_sees_it(rng):
     assert looks[-1].contrast == pytest.approx(0.511, abs=0.01)
     assert looks[-1].excess > 0.02
     assert abs(looks[0].excess) < 0.003
+
+
+def test_an_excess_that_random_weights_have_too_does_not_emerge(rng):
+    """The planted core's excess is 0.03 nats: initial weights of 0.02 +- 0.01 have as much by chance."""
+    recordings = [planted.coupled(rng, prompts=10) for _ in range(2)]
+    watch = replace(QUICK, surrogates=3, bootstraps=100)
+    monitor, looks = _on(recordings, watch, excess=(0.01, 0.02, 0.03, 0.02))
+    assert 0.02 < looks[-1].excess < 0.06
+    assert monitor.passed == [False, False]
+    assert _on(recordings, watch, excess=(-0.01, 0.0, 0.0, 0.002))[0].passed == [True, True]
+
+
+def test_initial_weights_are_measured_like_the_looks():
+    """Of a fresh model's own recording, ranks and excess are those that a look sees of it."""
+    monitor = Monitor(TEXTS, 2, replace(QUICK, surrogates=20))
+    model = load("random:gpt2").model
+    with undisturbed(model):
+        initial = monitor._initialisations(model)
+        fresh = fresh_model(type(model), model.config, 0, model.dtype)
+        monitor._random = initial
+        seen = monitor._judge(monitor._record(fresh), np.array([0.05]))
+    assert initial.ranks.shape == (2,)
+    assert initial.excess.shape == (2, 2)
+    assert seen.contrast == pytest.approx(initial.ranks[0])
+    assert seen.excess == pytest.approx(initial.excess[:, 0].min(), rel=0.25)
 
 
 def test_memory_and_noise_do_not_emerge(rng):

@@ -11,7 +11,7 @@ import xarray as xr
 from brodmann.errors import RecordingError
 from brodmann.settings import SynergySettings, TrackSettings, to_dict
 from brodmann.stats import Finding, spending
-from brodmann.synergy import core, growth_study, stage
+from brodmann.synergy import core, growth_figures, growth_study, stage
 from brodmann.synergy.growth import (
     Looks,
     Series,
@@ -20,8 +20,10 @@ from brodmann.synergy.growth import (
     exchanged_growth,
     lower_bounds,
     memory_rank_profile,
+    repeated_contrasts,
     upper_of_initialisations,
 )
+from brodmann.synergy.growth_claims import NAMES
 from brodmann.synergy.onset import find_onset, onset_interval, relate, step_position
 
 _spec = importlib.util.spec_from_file_location("planted_cases", Path(__file__).parent / "planted_cases.py")
@@ -38,7 +40,7 @@ def _white(seed):
     return planted.recording(5 + np.random.default_rng(seed).standard_normal((PROMPTS, 100, 48)))
 
 
-def _grown(late, redundancy="mmi", seed=0):
+def _grown(late, redundancy="mmi", seed=0, initial=None):
     synergy = SynergySettings(redundancy=redundancy)
     results = {"synergy": xr.Dataset(attrs={"settings": json.dumps(to_dict(synergy))})}
     recordings = [
@@ -46,7 +48,8 @@ def _grown(late, redundancy="mmi", seed=0):
         for i in range(len(STEPS))
     ]
     stages = [stage.study(recording, results=results, settings=QUICK, seed=7) for recording in recordings]
-    controls = [_white([seed, 100 + i]) for i in range(5)]
+    initial = initial or (lambda i: _white([seed, 100 + i]))
+    controls = [initial(i) for i in range(5)]
     return growth_study.study(
         stages, STEPS, synergy=to_dict(synergy), controls=controls, settings=QUICK, seed=seed
     ), stages  # fmt: skip
@@ -114,6 +117,40 @@ def test_memory_that_grows_is_explained_by_autocorrelation(remembering):
     )
 
 
+def _half_coupled(seed):
+    """Half of the middle units coupled, the others white: strong synergy in nats, half the contrast of ranks."""
+    rng = np.random.default_rng(seed)
+    found = planted.coupled(rng, PROMPTS)["activity"].values.copy()
+    silent = rng.permutation(np.arange(16, 32))[:8]
+    found[..., silent] = 5 + rng.standard_normal((PROMPTS, 100, 8))
+    return planted.recording(found)
+
+
+def test_an_excess_that_initial_weights_have_too_is_no_emergence():
+    """Ranks of 0.51 stand far above 0.26 of the initial weights; the excess, in nats, does not stand above theirs."""
+
+    def late(rng, prompts):
+        return planted.coupled(rng, prompts, coupling=0.25)
+
+    free, _ = _grown(late)
+    assert _verdicts(free)["emergence"].verdict == "supported"
+    assert free.attrs["emerged"] == "512"
+    assert np.abs(free["random_excess_threshold"]).max() < 0.002
+    found, _ = _grown(late, initial=lambda i: _half_coupled([3, i]))
+    assert found["random_contrast"].sel(form="thirds").max() < 0.3
+    assert found["contrast"].sel(function="mmi", form="thirds", step=4096) > 0.5
+    last = found["excess_contrast_low"].sel(step=4096)
+    assert (last > 0.005).all()
+    assert (last < found["random_excess_threshold"]).all()
+    verdict = _verdicts(found)["emergence"]
+    assert verdict.verdict == "inconclusive"
+    assert "excess of fresh random initialisations over circular shift surrogates" in verdict.null
+    assert found["random_excess"].mean() == pytest.approx(0.0072, abs=0.001)
+    assert any("of initial weights" in caveat for caveat in verdict.caveats)
+    assert not found["passed"].any()
+    assert found.attrs["emerged"] == ""
+
+
 def test_same_inputs_same_bits(coupled):
     result, stages = coupled
     again = growth_study.study(
@@ -150,6 +187,37 @@ def test_contrasts_of_a_parabola_and_of_a_line():
     # depths 0.3 to 0.7 of eleven layers are layers 3 to 7, ends included
     assert band_contrast(np.array([0.0] * 3 + [1.0] * 5 + [0.0] * 3)) == 1.0
     assert np.isnan(band_contrast(np.array([1.0, 2.0])))
+
+
+def test_contrasts_that_compare_the_same_layers_are_drawn_once(coupled):
+    """Of 8 layers, layers 3 and 4 are the middle third and the depths from 0.3 to 0.7; of 11 and 24 they differ."""
+    layers = {count: repeated_contrasts(count) for count in (8, 11, 24)}
+    assert layers[8] == {"band": "thirds"}
+    profiles = np.random.default_rng(0).random((50, 8))
+    np.testing.assert_allclose(contrast_of(profiles, "band"), contrast_of(profiles, "thirds"))
+    for count in (11, 24):
+        assert layers[count] == {}
+    result, _ = coupled
+    whole = growth_figures.forms(result.isel(layer=slice(11)))
+    assert whole.title.startswith("At the last checkpoint the three contrasts are 0.51, ")
+    assert "xaxis3" in whole.figure["layout"]
+    fewer = growth_figures.forms(result.isel(layer=slice(8)))
+    assert fewer.title.startswith("At the last checkpoint the two contrasts are 0.51 and ")
+    assert "xaxis3" not in fewer.figure["layout"]
+    drawn = [t["name"] for t in fewer.figure["data"] if t.get("name") in NAMES.values()]
+    assert drawn == [NAMES["thirds"], NAMES["quadratic"]]
+    said = "Of 8 layers, depths 0.3 to 0.7 minus the rest compares the same ones as middle third"
+    assert said in fewer.how_to_read
+    assert "compares the same ones" not in whole.how_to_read
+
+
+def test_the_bound_of_initial_weights_is_drawn(coupled):
+    result, _ = coupled
+    traces, _ = growth_figures._excess(result, step_position(result["step"].values))
+    drawn = next(trace for trace in traces if trace.get("name") == "to exceed: random weights")
+    assert drawn["y"] == pytest.approx([float(result["random_excess_threshold"].max())] * 2)
+    older = growth_figures.course(result.drop_vars("random_excess_threshold")).figure["data"]
+    assert "to exceed: random weights" not in [trace.get("name") for trace in older]
 
 
 def test_memory_ranks_share_the_scale_of_the_profile(rng):
@@ -255,12 +323,17 @@ def test_the_rule_of_emergence():
     np.testing.assert_allclose(lower, 0.3 - 2.394 * error, atol=1e-3)
     # Student's t with 4 degrees of freedom at 0.05 / 6 is 3.961
     np.testing.assert_allclose(lower_bounds(estimate, error, level, 5), 0.3 - 3.961 * error * np.sqrt(5 / 4), atol=1e-3)
-    known = {"level": level, "lower": lower, "excess_lower": np.full((2, 3), 0.1)}
+    known = {"level": level, "lower": lower, "excess_lower": np.full((2, 3), 0.1), "excess_random": np.zeros(2)}
     looks = Looks(**known, threshold=0.1, excess_threshold=np.full((2, 3), 0.05), reliability=np.array([0.9, 0.4, 0.9]))
     # the first passes; the second's ranking is not reliable; the third is too noisy
     assert looks.passed.tolist() == [True, False, False]
     memory = Looks(**known, threshold=0.1, excess_threshold=np.array([[0.05] * 3, [0.2] * 3]), reliability=np.ones(3))
     assert not memory.passed.any()
+    # the initial weights have an excess that the second null does not take away
+    above = {"threshold": 0.1, "excess_threshold": np.full((2, 3), 0.05), "reliability": np.ones(3)}
+    assert Looks(**{**known, "excess_random": np.array([0.0, 0.09])}, **above).passed.tolist() == [True, True, False]
+    assert not Looks(**{**known, "excess_random": np.array([0.0, 0.11])}, **above).passed.any()
+    assert not Looks(**{**known, "excess_random": np.array([0.0, np.nan])}, **above).passed.any()
     unknown = Looks(**known, threshold=np.nan, excess_threshold=np.zeros((2, 3)), reliability=np.ones(3))
     assert not unknown.passed.any()
     # Student's prediction bound: mean 0, s = 1, n = 2: 12.706 * sqrt(1.5)

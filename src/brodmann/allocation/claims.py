@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from brodmann.allocation.compare import Trials, exchanged_null, random_set_null
-from brodmann.allocation.conditions import Plan, plans
+from brodmann.allocation.conditions import Plan, by_family, plans
 from brodmann.allocation.contrasts import two_sided
 from brodmann.allocation.density import outcomes
 from brodmann.allocation.evidence import VERSIONS, Scene, Table, overlap, trials
@@ -114,6 +114,7 @@ def _caveats(scene: Scene, heard: Heard, claim: Claim) -> list[str]:
         )
     else:
         said.append(f"the core's own ratio, {claim.comparison}, is {_with_interval(own)}")
+    said += _families(scene, heard, claim)
     said.append(f"without covariates: {_with_interval(table.get(claim.contrast, adjusted=False))}")
     free = {name: table.get(claim.contrast, measure=name) for name in ("level", "hoyer", "participation")}
     words = {"level": "activity over its neutral mean", "hoyer": "Hoyer sparsity", "participation": "participation"}
@@ -134,6 +135,39 @@ def _caveats(scene: Scene, heard: Heard, claim: Claim) -> list[str]:
     if dropped:
         said.append(f"{dropped} units of the core lie in layers without others and are left out")
     return said
+
+
+def family_ratios(scene: Scene, heard: Heard, contrast: str) -> dict[str, float]:
+    """Ratio of ratios of each family alone, at equal surprisal and position; families without one are left out."""
+    plan = next((p for p in plans(scene.conditions, heard.reading.label) if contrast in p.names), None)
+    if plan is None:
+        return {}
+    table, found = heard.tables["reading"], {}
+    own = by_family(plan.row(contrast), plan.families).own
+    for coefficients in own:
+        used = [scene.conditions[plan.labels[place]] for place in np.flatnonzero(coefficients)]
+        logs = np.log([table.get(each.name)[0] for each in used])
+        value = float(np.exp(coefficients[coefficients != 0] @ logs))
+        if math.isfinite(value):
+            found[used[0].task.name] = value
+    return found
+
+
+def _families(scene: Scene, heard: Heard, claim: Claim) -> list[str]:
+    """By how much families differ, and for which ones the interval speaks."""
+    found = family_ratios(scene, heard, claim.contrast)
+    if not found:
+        return []
+    told = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
+    if len(found) == 1:
+        return [f"one family of tasks ({told}): other texts of this family are drawn here, not other tasks"]
+    spread = float(np.std(np.log(list(found.values())), ddof=1))
+    few = "; of two families the interval is very wide" if len(found) == 2 else ""
+    words = (
+        f"by family of tasks: {told}; standard deviation {spread:.2g} of the logarithm, texts' noise included; the"
+        f" interval takes these {len(found)} as drawn from families like them and says nothing of unlike ones{few}"
+    )
+    return [words]
 
 
 def _overlap(scene: Scene, heard: Heard, claim: Claim) -> float:

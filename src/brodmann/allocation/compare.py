@@ -1,8 +1,9 @@
 """The core against layer-matched others: ratios of ratios, their resamplings, and two nulls.
 
 The ratio of ratios says by how much more the core's activity changes between two conditions than that of other units of
-the same layers, all at equal surprisal and position. Its interval resamples prompts; its nulls exchange units inside
-layers (is the core special?) and what prompts leave unexplained between conditions (does the condition matter?).
+the same layers, all at equal surprisal and position. Its interval resamples prompts and, where a contrast is a mean
+over families of tasks, leaves families out too: they are few, and effects differ between them. Its nulls exchange units
+inside layers (is the core special?) and what prompts leave unexplained between conditions (does the condition matter?).
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import ndtri, stdtrit
 
+from brodmann.allocation.conditions import by_family
 from brodmann.allocation.contrasts import (
+    RatioFit,
     exchange_residuals,
     fit_ratios,
     in_blocks,
@@ -70,6 +73,7 @@ def compare(
     *,
     draws: int,
     rng: np.random.Generator,
+    families: Int[np.ndarray, " label"] | None = None,
     adjust: bool = True,
     level: float = 0.95,
 ) -> Comparison:
@@ -85,6 +89,9 @@ def compare(
         Rows of coefficients over conditions: (0, 1/2, 1/2) is the geometric mean of two ratios to the reference.
     draws
         Resamplings of prompts inside their conditions.
+    families
+        Family of tasks of each condition. The interval of a contrast of two families or more speaks of families like
+        them: these are a factor of chance, beside the reference's prompts. Without, it speaks of these conditions.
     adjust
         At equal covariates; otherwise ratios of means.
     """
@@ -94,23 +101,50 @@ def compare(
     weights = resample_weights(trials.label, draws, rng)
     samples = _three(contrasted(resampled(fit, weights), contrasts))
     without = _three(contrasted(resampled(fit, left_out_weights(trials.label)), contrasts))
-    return Comparison(estimate, widened(estimate, samples, without, trials.label, level), level)
+    by_text = [without[trials.label == each] for each in np.unique(trials.label)]
+    drawn = widened(estimate, samples, by_text, level)
+    for place, row in enumerate(contrasts):
+        if families is None:
+            break
+        left_out = _without_families(fit, trials.label, row, families)
+        if len(left_out) > 1:
+            # how much families differ holds the chance of their own prompts too
+            factors = [without[trials.label == 0, :, place], left_out]
+            most = 1.0 if len(left_out) == 2 else np.inf  # Satterthwaite's are too many of two: 85 % are covered
+            drawn[..., place] = widened(estimate[:, place], samples[..., place], factors, level, most)
+    return Comparison(estimate, drawn, level)
+
+
+def _without_families(
+    fit: RatioFit, label: Int[np.ndarray, " prompt"], row: Float[np.ndarray, " label"], families: np.ndarray
+) -> Float[np.ndarray, "family compared"]:
+    """A contrast without each of its families, slopes fitted anew by one Newton step."""
+    parts = by_family(row, families)
+    weights = (families[label] != parts.family[:, None]).astype(float)
+    log = resampled(fit, weights)
+    found = [_three(contrasted(each, rest[None])) for each, rest in zip(log, parts.without, strict=True)]
+    return np.array(found).reshape(len(found), len(COMPARED))
 
 
 def widened(
-    estimate: np.ndarray, samples: np.ndarray, without: np.ndarray, label: np.ndarray, level: float
+    estimate: np.ndarray, samples: np.ndarray, left_out: list[np.ndarray], level: float, most: float = np.inf
 ) -> np.ndarray:
     """Resamplings with the spread of the jackknife and Student's t instead of the normal distribution.
 
     Resampled residuals are too small by what each prompt pulls the fit towards itself; leaving prompts out one by one
-    is not (Bell and McCaffrey 2002). Degrees of freedom after Satterthwaite, over conditions.
+    is not (Bell and McCaffrey 2002). Degrees of freedom after Satterthwaite, over factors.
 
     Parameters
     ----------
-    estimate, samples, without
-        The statistic of the data, of its resamplings (draw, ...) and without each prompt (prompt, ...).
+    estimate, samples
+        The statistic of the data and of its resamplings (draw, ...).
+    left_out
+        For each condition or factor of chance, the statistic without each of its prompts or families (left out, ...).
+    most
+        Degrees of freedom at most.
     """
-    variance, freedom = jackknife_variance([without[label == each] for each in np.unique(label)])
+    variance, freedom = jackknife_variance(left_out)
+    freedom = np.minimum(freedom, most)
     spread = samples.std(axis=0)
     known = (spread > 0) & (freedom > 0)
     student = stdtrit(np.where(known, freedom, 1.0), (1 + level) / 2)

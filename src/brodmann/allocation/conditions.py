@@ -27,6 +27,8 @@ class Plan:
     names: tuple[str, ...]
     """Of the contrasts."""
     rows: Float[np.ndarray, "contrast label"]
+    families: Int[np.ndarray, " label"]
+    """Family of tasks of each condition, counted from 0, the reference's."""
 
     def row(self, name: str) -> Float[np.ndarray, " label"]:
         """Coefficients of one contrast."""
@@ -64,7 +66,36 @@ def _plan(chosen: Sequence[Condition], known: Bool[np.ndarray, " label"], kind: 
         if whole:
             names.append("harder")
             rows.append(np.mean(whole, axis=0))
-    return Plan(labels, tuple(names), np.array(rows).reshape(len(names), len(used)))
+    tasks = list(dict.fromkeys(each.task.name for each in used))
+    families = np.array([tasks.index(each.task.name) for each in used])
+    return Plan(labels, tuple(names), np.array(rows).reshape(len(names), len(used)), families)
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """A contrast that is a mean over families of tasks, taken apart; arrays have one row a family."""
+
+    family: Int[np.ndarray, " family"]
+    own: Float[np.ndarray, "family label"]
+    """Contrast of each family alone."""
+    without: Float[np.ndarray, "family label"]
+    """Contrast of all other families; 0 where there are none."""
+
+
+def by_family(row: Float[np.ndarray, " label"], families: Int[np.ndarray, " label"]) -> Parts:
+    """Take a contrast apart by family; a family's weight is its share of the absolute coefficients.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> by_family(np.array([0, 0.5, 0.5]), np.array([0, 1, 2])).without.tolist()
+    [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
+    """
+    used = np.unique(families[row != 0])
+    inside = (families == used[:, None]).astype(float)
+    share = (inside @ np.abs(row) / np.abs(row).sum())[:, None]
+    rest = np.divide(row * (1 - inside), 1 - share, out=np.zeros(inside.shape), where=share < 1)
+    return Parts(used, row * inside / share, rest)
 
 
 def _mean_of(chosen: list[bool]) -> np.ndarray:

@@ -112,7 +112,7 @@ def tabulate(
             for way, words in enumerate(ADJUSTMENTS):
                 found = compare(
                     each, some, plan.rows, draws=draws, rng=scene.generator(f"prompts {plan.names[-1]}"),
-                    adjust=words != "none",
+                    families=plan.families, adjust=words != "none",
                 )  # fmt: skip
                 place = density.MEASURES.index(measure), way
                 ratio[place][:, columns] = found.ratio

@@ -26,7 +26,7 @@ from brodmann.allocation.figures_axes import (
     upright_one,
 )
 from brodmann.page import Chapter, Panel
-from brodmann.plotting import has, heading, hline, keyed, label, layout, line, note
+from brodmann.plotting import has, heading, hline, keyed, label, layout, line
 
 _SYMBOLS = ("circle", "circle-open", "square", "triangle-up", "diamond-open", "x-thin", "square-open", "diamond")
 """Marks that tell families of one colour apart."""
@@ -80,15 +80,14 @@ def ratios(dataset: xr.Dataset) -> Panel | None:
             trace, words = said(contrast, float(y), axis)
             traces.append(trace)
             notes.append(words)
-    top, first = len(rows) - 1, rows[-1][0]
-    notes += [note(np.log(pick(dataset, first, "core")[0]), top + 0.45, "core", colour=look.SYNERGY)]
-    notes += [note(np.log(pick(dataset, first, "others")[0]), top - 0.56, "others", colour=look.INK_2)]
+    # a word beside a dot would lie on the marks of values under test
+    notes += [keyed("core"), keyed("others")]
     notes += [keyed(UNDER_TEST)] if any(name in SAID for name, _ in rows) else []
     names = [name for name, _ in rows]
     figure = layout(
         {"title": "ratio of density", **log_axis(*reach(dataset, names, ("core", "others")))},
         {"range": [-0.8, len(rows) - 0.2], "tickvals": list(range(len(rows))), "ticktext": [each for _, each in rows]},
-        columns=2, annotations=notes, shapes=[upright_one(""), upright_one("2")], height=90 + 36 * len(rows),
+        columns=2, annotations=notes, shapes=[upright_one(""), upright_one("2")], height=125 + 36 * len(rows),
     )  # fmt: skip
     figure["xaxis2"] |= {**log_axis(*reach(dataset, names, ("relative",))), "title": {"text": "ratio of ratios"}}
     figure["yaxis2"] |= {"showticklabels": False}

@@ -21,8 +21,9 @@ RATIOS = (
     "A unit counts as active on a step when it is louder than its own 75th percentile on other neutral text; density "
     "is the share of active steps, so it can grow to four times the neutral one and no further. Left: density on each "
     "kind of text over that on neutral text, for the core and for units of the same layers. Right: the first over the "
-    "second; what all units of a layer share is on the left only. Lines are 95 % intervals over texts. Thin marks are "
-    "values that popular articles gave for the core, as values under test."
+    "second; what all units of a layer share is on the left only. Lines are 95 % intervals: of one family over its "
+    "texts, of the three pooled rows over families of tasks too, which makes them wide where families disagree. Thin "
+    "marks are values that popular articles gave for the core, as values under test."
 )
 RATIOS_DETAIL = (
     "All ratios are at equal surprisal of the token read and of the token produced (in nats and as log(1 + nats), so "
@@ -68,7 +69,7 @@ def readings(dataset: xr.Dataset) -> tuple[str, ...]:
     equal = (
         "Allocation: ratios are at equal surprisal of the token read and of the token produced and at equal position, "
         "by a log-linear model of each step in position, both surprisals and log(1 + surprisal); texts are the unit of "
-        "inference."
+        "inference, and families of tasks too where ratios are pooled over two or more."
     )
     return active, given, equal
 

@@ -66,7 +66,8 @@ def study(
         Ratios are dimensionless; contrasts are ``hard``, ``simple``, ``harder`` and every condition against neutral:
 
         - ``ratio``, ``ratio_low``, ``ratio_high`` (version, measure, adjustment, compared, contrast), with 95 %
-          intervals over texts; ``texts`` (version, contrast): texts they rest on;
+          intervals over texts, and over families of tasks where a contrast pools them; ``texts`` (version, contrast):
+          texts they rest on;
         - ``layer_ratio``, ``layer_low``, ``layer_high`` (compared_layer, contrast_layer, layer): density by layer;
         - ``condition_density`` (group, condition), ``surprisal`` (condition) in nats, ``overlap`` (condition): share of
           steps with surprisals usual on neutral text, ``token_distance`` (condition): of the token frequencies from

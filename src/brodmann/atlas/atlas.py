@@ -13,7 +13,7 @@ import xarray as xr
 
 from brodmann.atlas.engines import Engine, LocalEngine, Tell
 from brodmann.atlas.job import Job
-from brodmann.atlas.plan import check_lengths, choose
+from brodmann.atlas.plan import check_lengths, check_settings, choose
 from brodmann.atlas.store import Folder, open_result
 from brodmann.errors import SettingsError
 from brodmann.ranges import check_ranges
@@ -116,6 +116,11 @@ class Atlas:
         """Wall time by stage."""
         return dict(self.manifest["seconds"])
 
+    @property
+    def forward_share(self) -> float:
+        """Share of the wall time in forward passes of the model, those of recordings and of studies that drive it."""
+        return float(self.manifest["seconds_share"]["forward"])
+
 
 def map(  # noqa: A001
     model: Any,
@@ -164,6 +169,7 @@ def map(  # noqa: A001
     chosen = choose(studies)
     check_ranges(wanted)
     check_lengths(wanted, chosen)
+    check_settings(wanted, chosen)
     name = model if isinstance(model, str) else str(model.name)
     folder = Folder(Path(out) if out is not None else default_out(name, wanted))
     folder.refuse_foreign()

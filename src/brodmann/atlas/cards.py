@@ -24,6 +24,7 @@ def evidence(finding: Finding) -> Markup:
     if math.isfinite(finding.estimate):
         parts += [_estimate(finding, x)]
     words = f"Estimate {number(finding.estimate)} with interval {interval(finding)}; null draws: {len(draws)}"
+    words = not_tested(finding) if math.isnan(finding.estimate) else words
     if len(draws):
         words += f" between {number(float(draws.min()))} and {number(float(draws.max()))}"
     return Markup('<svg class="evidence" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>').format(
@@ -36,6 +37,11 @@ def interval(finding: Finding) -> str:
     if any(map(math.isinf, finding.interval)):
         return "not tested"
     return f"[{number(finding.interval[0])},\xa0{number(finding.interval[1])}]"
+
+
+def not_tested(finding: Finding) -> str:
+    """What to say of a finding that has no estimate."""
+    return ": ".join(("not tested", *finding.caveats[:1])).replace("not tested: not tested", "not tested", 1)
 
 
 def p_text(p: float | None) -> str:

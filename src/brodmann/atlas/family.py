@@ -90,6 +90,14 @@ class Family:
             follow=follow, origin=self.command,
         )  # fmt: skip
 
+    def member_job(self, member: Member) -> Job:
+        """The work on one member as far as its folder tells; a member that has nothing to follow yet has no plan."""
+        try:
+            follow = None if member is self.members[-1] else self._text(self.members[-1])
+        except (StoreError, OSError, KeyError, ValueError):
+            follow = None
+        return self.job(member, follow)
+
     def run(self, *, page: bool = True, engine: Engine | None = None, tell: Tell | None = None) -> int:
         """Do what is missing; gives the number of tasks that were run.
 
@@ -154,7 +162,9 @@ class Family:
         parts = [self._result(member, name).name for member in self.members for name in STUDIES]
         places = [member.place for member in self.members]
         own = [to_dict(self.settings.track), to_dict(self.settings.synergy), self.settings.seed]
-        return digest([self.study, study.study, parts, places, self._controls(), own, brodmann.__version__])
+        return digest(
+            [self.study, study.study, study.version, parts, places, self._controls(), own, brodmann.__version__]
+        )
 
     def _controls(self) -> list[str]:
         """Recordings of random weights, relative to the last member's folder."""
@@ -244,7 +254,8 @@ class Family:
         results |= {name: within + path for name, path in own.get("results", {}).items() if name == "synergy"}
         seconds = self._seconds()
         whole = sum(seconds.values())
-        forward = seconds.get("forward", 0.0) / whole if whole else 0.0
+        passes = sum(float(self._manifest_of(member).get("seconds_forward", 0.0)) for member in self.members)
+        forward = passes / whole if whole else 0.0
         self.folder.write_manifest(
             {
                 "brodmann": brodmann.__version__,
@@ -262,6 +273,7 @@ class Family:
                 "skipped": own.get("skipped", {}),
                 "tables": [f"tables/{n}.parquet" for n in TABLES if (self.folder.tables / f"{n}.parquet").exists()],
                 "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+                "seconds_forward": round(passes, 3),
                 "seconds_share": {"forward": round(forward, 4), "other": round(1.0 - forward, 4)},
                 "complete": complete,
                 "command": self.command,
@@ -269,22 +281,21 @@ class Family:
             }
         )
 
-    def _known(self, member: Member) -> bool:
+    def _manifest_of(self, member: Member) -> dict[str, Any]:
         try:
-            manifest = self.member_folder(member).read_manifest()
+            return self.member_folder(member).read_manifest()
         except StoreError:
-            return False
+            return {}
+
+    def _known(self, member: Member) -> bool:
+        manifest = self._manifest_of(member)
         return bool(manifest.get("complete")) and all(name in manifest["results"] for name in STUDIES)
 
     def _seconds(self) -> dict[str, float]:
         """Wall seconds by stage, over all members and all runs."""
         seconds: dict[str, float] = {}
         for member in self.members:
-            try:
-                found = self.member_folder(member).read_manifest().get("seconds", {})
-            except StoreError:
-                continue
-            for stage, value in found.items():
+            for stage, value in self._manifest_of(member).get("seconds", {}).items():
                 seconds[stage] = seconds.get(stage, 0.0) + float(value)
         for path in sorted((self.folder.root / "done").glob("*.json")):
             for stage, value in (self.folder.facts(path.stem) or {}).get("stages", {}).items():

@@ -177,7 +177,9 @@ class Job:
         added = _optional((*results, *plan.results))
         seconds, beside = self.stage_seconds(plan), self.stage_seconds(plan, "beside")
         total = sum(seconds.values())
-        forward = seconds.get("forward", 0.0) / total if total else 0.0
+        # the recordings' passes are a stage of their own, those of studies that drive the model lie within their stages
+        passes = seconds.get("forward", 0.0) + self.stage_seconds(plan, "driven").get("forward", 0.0)
+        forward = passes / total if total else 0.0
         self.folder.write_manifest(
             {
                 "brodmann": brodmann.__version__,
@@ -191,6 +193,7 @@ class Job:
                 "tables": [f"tables/{n}.parquet" for n in TABLES if (root / "tables" / f"{n}.parquet").exists()],
                 "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
                 "seconds_beside": {stage: round(value, 3) for stage, value in beside.items()},
+                "seconds_forward": round(passes, 3),
                 "seconds_share": {"forward": round(forward, 4), "other": round(1.0 - forward, 4)},
                 "complete": complete,
                 "command": self.command(added),
@@ -208,7 +211,7 @@ class Job:
         """Wall seconds by stage, over all runs that led to this plan's results.
 
         With kind "beside": those of the second process, which ran while the model worked and add nothing to the wall
-        time but the wait for their end.
+        time but the wait for their end. With kind "driven": ``forward``, the passes of studies that drive the model.
 
         Stages: ``import``, ``conversion`` (of a GGUF file), ``load``, ``plan``, ``forward`` (the model at work, its
         taps included), ``store``, ``random weights`` (drawing them), one per study and part of a study, ``tables``,
@@ -218,7 +221,7 @@ class Job:
         for task in plan.tasks:
             for stage, value in (self.folder.facts(task.key) or {}).get(kind, {}).items():
                 seconds[stage] = seconds.get(stage, 0.0) + float(value)
-        if kind == "beside":
+        if kind != "stages":
             return seconds
         for event in self.folder.events():
             if event.get("event") == "stage" and event.get("task") == self.fingerprint:

@@ -1,5 +1,6 @@
 """The page's views of units: plate and grid, the table, and what was found in a few sentences."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from brodmann import look
-from brodmann.atlas.cards import interval, p_text
+from brodmann.atlas.cards import interval, not_tested, p_text
 from brodmann.atlas.marks import number
 from brodmann.atlas.plate import PlateUnits
 from brodmann.atlas.tables import active_share
@@ -161,6 +162,8 @@ def _sentence(finding: Finding) -> dict[str, str]:
     chance = f"{p_text(finding.p)}, " if finding.verdict == "supported" else ""
     reach = f", {finding.caveats[0]}" if finding.untested else f" {interval(finding)}"
     numbers = f"{estimate}{reach}, {chance}{finding.n:,} {people}"
+    if math.isnan(finding.estimate):
+        numbers = not_tested(finding)
     return {"claim": finding.claim.rstrip("."), "verdict": finding.verdict, "numbers": numbers}
 
 

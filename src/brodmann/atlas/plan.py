@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import brodmann
-from brodmann.atlas.registry import Study, check_targets, in_order, studies
+from brodmann.atlas.registry import Study, check_targets, in_order, resolve, studies
 from brodmann.errors import SettingsError
 from brodmann.settings import MapSettings, RecordSettings, digest, to_dict
 
@@ -111,6 +111,20 @@ def check_lengths(settings: MapSettings, chosen: Iterable[Study]) -> None:
                 f"{option} = {getattr(record, option)} is too short for the study '{study.name}' at lag {lag}: "
                 f"the smallest number that works is {least}"
             )
+
+
+def check_settings(settings: MapSettings, chosen: Iterable[Study]) -> None:
+    """Let each study refuse its settings before a model is opened; settings that nobody changed are known to work.
+
+    Raises
+    ------
+    SettingsError, PromptError
+        In the study's own words.
+    """
+    for study in chosen:
+        own = getattr(settings, study.settings) if study.settings else None
+        if study.check and own != getattr(MapSettings(), study.settings or "", None):
+            resolve(study.check)(own)
 
 
 def choose(names: Iterable[str] | None) -> tuple[Study, ...]:

@@ -73,6 +73,9 @@ class Study:
     """Whether `map` leaves it out unless it is asked for by name."""
     family: str = ""
     """Command that asks it of a family of models (`track`, `sizes`); such a study is asked of no single recording."""
+    check: str = ""
+    """What refuses settings that only the study can judge, such as names of tasks, before a model is opened:
+    ``check(settings)`` of its own section. It should import nothing heavy."""
     ground: str = ""
     """The part of the study that needs the recording only, ``ground(recording, settings=..., seed=..., progress=...)``;
     an engine may run it beside the model, and the study gets its Dataset as ``ground``."""
@@ -95,6 +98,7 @@ _BUILT_IN = (
         chapter="brodmann.lesions.figures:chapter",
         needs=Needs(layers=4, units=8, prompts=2),
         settings="lesions",
+        version="2",
         subject=True,
         after=("synergy",),
         optional=True,
@@ -106,6 +110,8 @@ _BUILT_IN = (
         chapter="brodmann.lesions.accuracy_figures:chapter",
         needs=Needs(units=8),
         settings="accuracy",
+        version="3",
+        check="brodmann.tasks.early:check_accuracy",
         subject=True,
         after=("synergy",),
         optional=True,
@@ -116,7 +122,9 @@ _BUILT_IN = (
         study="brodmann.allocation.study:study",
         chapter="brodmann.allocation.figures:chapter",
         needs=Needs(layers=4, units=8),
+        version="2",
         settings="allocation",
+        check="brodmann.tasks.early:check_allocation",
         subject=True,
         after=("synergy",),
         optional=True,
@@ -137,6 +145,7 @@ _BUILT_IN = (
         title="Growth",
         study="brodmann.synergy.growth_study:study",
         chapter="brodmann.synergy.growth_figures:chapter",
+        version="2",
         settings="track",
         optional=True,
         family="track",
@@ -172,6 +181,11 @@ def studies() -> Mapping[str, Study]:
     for study in found.values():
         _refuse_circles(study, found)
     return MappingProxyType(found)
+
+
+def usual() -> tuple[str, ...]:
+    """Names of the studies that `map` runs unasked."""
+    return tuple(name for name, study in studies().items() if not study.optional)
 
 
 def in_order(names: Iterable[str]) -> tuple[Study, ...]:
@@ -241,7 +255,8 @@ def check_targets(chosen: Iterable[Study]) -> None:
     for study in chosen:
         if study in _BUILT_IN:
             continue
-        for part, target in (("study", study.study), ("chapter", study.chapter), ("ground", study.ground)):
+        for part, target in (("study", study.study), ("chapter", study.chapter), ("ground", study.ground),
+                             ("check", study.check)):  # fmt: skip
             if target and not callable(resolve(target)):
                 raise SettingsError(f"the {part} of study '{study.name}', {target}, cannot be called")
         wanted = inspect.signature(resolve(study.study)).parameters

@@ -10,6 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -199,6 +200,7 @@ def _card(finding: Finding) -> dict[str, Any]:
         "drawing": cards.evidence(finding),
         "interval": cards.interval(finding),
         "p": cards.p_text(finding.p) if shown else "",
+        "not_tested": cards.not_tested(finding) if math.isnan(finding.estimate) else "",
         "n": f"{finding.n:,} {people}",
         "level": f"{100 * finding.level:g} %",
     }

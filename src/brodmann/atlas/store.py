@@ -302,7 +302,8 @@ class Folder:
         Keys: ``format``, ``brodmann`` (version), ``label``, ``model`` (as given), ``provenance`` (of the subject),
         ``recording`` (path of the current recording), ``controls`` (paths of the random models' recordings),
         ``results`` (study -> path), ``skipped`` (study -> reason), ``tables`` (name -> path), ``seconds``
-        (stage -> wall seconds), ``seconds_share`` (forward and other), ``complete``,
+        (stage -> wall seconds), ``seconds_forward`` (of the model's forward passes, in recordings and in studies),
+        ``seconds_share`` (forward and other), ``complete``,
         ``command`` (repeats the run), ``added`` (optional studies), ``fingerprint``, ``updated``.
         Paths are relative to the atlas.
         """

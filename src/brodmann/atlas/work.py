@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brodmann.atlas.beside import Beside
+from brodmann.atlas.driving import Driven
 from brodmann.atlas.engines import Tell, Tick
 from brodmann.atlas.meanwhile import Meanwhile
 from brodmann.atlas.plan import SUBJECT, Basis, Plan, Task, shortest
@@ -242,7 +243,11 @@ class Workshop:
         )
 
     def _study(self, task: Task, tell: Part) -> dict[str, Any]:
-        return run_study(self._folder, task, self._settings, lambda: self._arguments(task), tell)
+        if not studies()[task.name].subject:
+            return run_study(self._folder, task, self._settings, lambda: self._arguments(task), tell)
+        with Driven(self._subject_of_recording().model) as driven:
+            facts = run_study(self._folder, task, self._settings, lambda: self._arguments(task), tell)
+        return {**facts, "driven": {"forward": driven.seconds}}
 
     def _arguments(self, task: Task) -> dict[str, Any]:
         """What a study may be given; it gets those that its signature names."""

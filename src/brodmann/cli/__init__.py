@@ -19,15 +19,18 @@ from brodmann.cli import lesions, looking, mapping, options, track
 from brodmann.errors import BrodmannError
 from brodmann.settings import MapSettings
 
-ABOUT = """An atlas of the functional anatomy of language models, with a null model beside every claim.
+ABOUT = """An atlas of the functional anatomy of language models, a null beside every claim
 
-  brodmann map smollm2-135m        record a model, run every study, write the report
-  brodmann map MODEL --dry-run     what that would take, before anything is opened
-  brodmann COMMAND --help          all settings of a command
+  brodmann map smollm2-135m      record a model, run all studies, write a report
+  brodmann map MODEL --dry-run   what that would take, before anything is opened
+  brodmann COMMAND --help        an example and all settings of a command
 
-MODEL is a hub id, a local folder, a GGUF file, a model that ships in a package, or random:FAMILY.
+MODEL is a hub id, a local folder, a GGUF file, a model that ships in a package,
+  or random:FAMILY.
 
-A command that was stopped goes on where it was when it is given again. Every command takes --traceback.
+A command that was stopped goes on where it was when it is given again.
+
+Every command takes --traceback.
 
 Exit codes: 0 done, 1 mistake (one clear line), 2 usage, 3 incomplete."""
 
@@ -79,6 +82,17 @@ def _with_defaults(command: Any, settings: MapSettings) -> Any:
     return changed
 
 
+def _brief(command: Any) -> Any:
+    """The command as the list of all commands shows it: by the first line of its help."""
+
+    @functools.wraps(command)
+    def listed(*args: Any, **kwargs: Any) -> Any:
+        return command(*args, **kwargs)
+
+    listed.__doc__ = (command.__doc__ or "").partition("\n")[0]
+    return listed
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and give its exit code."""
     # Threads that wait for each other spin only briefly, then sleep: on a machine with other work, spinning threads
@@ -91,8 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore")  # of libraries; what matters is said in errors and caveats
     try:
         defaults = _defaults(words)
+        commands = {name: _with_defaults(command, defaults) for name, command in COMMANDS.items()}
+        one = bool(words) and words[0] in COMMANDS
         tyro.extras.subcommand_cli_from_dict(
-            {name: _with_defaults(command, defaults) for name, command in COMMANDS.items()},
+            commands if one else {name: _brief(command) for name, command in commands.items()},
             prog="brodmann",
             description=ABOUT,
             args=words,

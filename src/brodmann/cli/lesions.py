@@ -12,21 +12,23 @@ from brodmann.settings import AllocationSettings, LesionSettings, LoadSettings, 
 
 def lesions_(
     model: ModelOrAtlas,
+    lesions: LesionSettings = LesionSettings(),  # noqa: B008  frozen
     run: Run = RUN,
-    load: LoadSettings = LoadSettings(),  # noqa: B008  frozen
-    record: RecordSettings = RecordSettings(),  # noqa: B008
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
-    lesions: LesionSettings = LesionSettings(),  # noqa: B008
+    record: RecordSettings = RecordSettings(),  # noqa: B008
+    load: LoadSettings = LoadSettings(),  # noqa: B008
 ) -> None:
-    """Take units away in the order of their rank, and of controls, and measure what breaks.
+    """Take units away by rank, and as controls do, and measure what breaks.
 
-    Needs the ranking of the synergy study, which runs first where the atlas has none.
+    Example: brodmann lesions atlas-glass-en --fractions 0.1 0.2
+
+    Needs the ranking of the synergy study, which runs first where there is none.
 
     Parameters
     ----------
     model
         A model, or an atlas: then its settings are the defaults, and its recordings and its ranking are used.
-    run, load, record, synergy, lesions
+    lesions, run, synergy, record, load
         Options.
     """
     _go("lesions", model, run, load=load, record=record, synergy=synergy, lesions=lesions)
@@ -34,21 +36,23 @@ def lesions_(
 
 def allocation_(
     model: ModelOrAtlas,
+    allocation: AllocationSettings = AllocationSettings(),  # noqa: B008  frozen
     run: Run = RUN,
-    load: LoadSettings = LoadSettings(),  # noqa: B008  frozen
-    record: RecordSettings = RecordSettings(),  # noqa: B008
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
-    allocation: AllocationSettings = AllocationSettings(),  # noqa: B008
+    record: RecordSettings = RecordSettings(),  # noqa: B008
+    load: LoadSettings = LoadSettings(),  # noqa: B008
 ) -> None:
     """Give the model tasks of rising difficulty and measure which units work harder.
 
-    Needs the core of the synergy study, which runs first where the atlas has none.
+    Example: brodmann allocation atlas-glass-en --hard-tasks addition sorting
+
+    Needs the core of the synergy study, which runs first where there is none.
 
     Parameters
     ----------
     model
         A model, or an atlas: then its settings are the defaults, and its recordings and its ranking are used.
-    run, load, record, synergy, allocation
+    allocation, run, synergy, record, load
         Options.
     """
     _go("allocation", model, run, load=load, record=record, synergy=synergy, allocation=allocation)

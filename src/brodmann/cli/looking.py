@@ -12,6 +12,8 @@ def report_(
 ) -> None:
     """Rebuild the page of an atlas.
 
+    Example: brodmann report atlas-glass-en --open
+
     Parameters
     ----------
     atlas
@@ -33,7 +35,9 @@ def report_(
 
 
 def models_(check: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None, spec: str | None = None) -> None:
-    """List the models that ship in packages, or prove that a model is read exactly.
+    """List the packaged models, or prove that a model is read exactly.
+
+    Example: brodmann models --check glass-en
 
     Parameters
     ----------
@@ -92,9 +96,14 @@ def _check(model: str, spec: str | None) -> None:
 def prompts_(name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[SET|FILE]")] = None) -> None:
     """List the built-in prompt sets, or show the prompts of one set or file.
 
-    A prompt file is JSON (a list of strings, or of objects with prompt, category
-    and id), JSONL (one such entry a line), CSV (a column prompt, perhaps category
-    and id), or .txt (passages split at blank lines).
+    Example: brodmann prompts cognitive
+
+    A prompt file is one of
+
+      .json   a list of strings, or of objects with prompt, category and id
+      .jsonl  one such entry a line
+      .csv    a column prompt, perhaps category and id
+      .txt    passages split at blank lines
 
     Parameters
     ----------
@@ -115,7 +124,10 @@ def prompts_(name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(met
 
 
 def studies_() -> None:
-    """List the studies and what each needs."""
+    """List the studies and what each needs.
+
+    Example: brodmann studies
+    """
     from brodmann.atlas.registry import check_targets, studies
     from brodmann.console import console, table
 
@@ -129,6 +141,8 @@ def studies_() -> None:
 
 def cite_(atlas: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ATLAS")]) -> None:
     """Print BibTeX of the methods that an atlas used.
+
+    Example: brodmann cite atlas-glass-en
 
     Parameters
     ----------

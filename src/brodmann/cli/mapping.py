@@ -23,11 +23,13 @@ def map_(
     model: Model,
     add: Added = (),
     run: Run = RUN,
-    load: LoadSettings = LoadSettings(),  # noqa: B008  frozen
-    record: RecordSettings = RecordSettings(),  # noqa: B008
+    record: RecordSettings = RecordSettings(),  # noqa: B008  frozen
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
+    load: LoadSettings = LoadSettings(),  # noqa: B008
 ) -> None:
-    """Record a model, run every study that applies, and write the atlas with its report.
+    """Record a model, run every study that applies, and write atlas and report.
+
+    Example: brodmann map glass-en --new-tokens 40 --add lesions
 
     Parameters
     ----------
@@ -35,32 +37,34 @@ def map_(
         Hub id, folder, GGUF file, packaged model (see `brodmann models`) or random:FAMILY.
     add
         Optional studies to run too, such as lesions (see `brodmann studies`). Commas may part them too.
-    run, load, record, synergy
+    record, synergy, run, load
         Options.
     """
     chosen = changed(base(run.settings), run, load=load, record=record, synergy=synergy)
     studies = None
     named = tuple(each for word in add for each in word.split(",") if each)
     if named:
-        from brodmann.atlas.registry import studies as known
+        from brodmann.atlas.registry import usual
 
-        studies = (*(name for name, study in known().items() if not study.optional), *named)
+        studies = (*usual(), *named)
     go(model, run.out, chosen, studies, page=True, dry_run=run.dry_run)
 
 
 def record_(
     model: Model,
+    record: RecordSettings = RecordSettings(),  # noqa: B008
     run: Run = RUN,
     load: LoadSettings = LoadSettings(),  # noqa: B008
-    record: RecordSettings = RecordSettings(),  # noqa: B008
 ) -> None:
     """Record a model's units and stop there; `map` and `synergy` go on from it.
+
+    Example: brodmann record glass-en --new-tokens 40
 
     Parameters
     ----------
     model
         Hub id, folder, GGUF file, packaged model (see `brodmann models`) or random:FAMILY.
-    run, load, record
+    record, run, load
         Options.
     """
     chosen = changed(base(run.settings), run, load=load, record=record)
@@ -69,18 +73,20 @@ def record_(
 
 def synergy_(
     model: ModelOrAtlas,
-    run: Run = RUN,
-    load: LoadSettings = LoadSettings(),  # noqa: B008
-    record: RecordSettings = RecordSettings(),  # noqa: B008
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
+    run: Run = RUN,
+    record: RecordSettings = RecordSettings(),  # noqa: B008
+    load: LoadSettings = LoadSettings(),  # noqa: B008
 ) -> None:
-    """Run only the study of the synergistic core, on a model or on an atlas that exists.
+    """Run only the study of the synergistic core, on a model or on an atlas.
+
+    Example: brodmann synergy atlas-glass-en --core-fraction 0.1
 
     Parameters
     ----------
     model
         A model, or an atlas: then its settings are the defaults and its recordings are used.
-    run, load, record, synergy
+    record, synergy, run, load
         Options.
     """
     chosen = changed(base(run.settings, model, run.out), run, load=load, record=record, synergy=synergy)
@@ -109,13 +115,19 @@ def go(
         Print tasks, time and memory, and stop.
     """
     from brodmann import ahead
+    from brodmann.atlas.plan import check_settings, choose
 
     ahead.refuse(model, settings, studies)
+    check_settings(settings, choose(studies))
     if dry_run:
-        ahead.dry_run(model, settings, studies)
+        from brodmann.cli.reckoning import dry_run as reckon
+
+        reckon(model, out, settings, studies, page=page)
         return
     from brodmann.atlas import map as map_model
-    from brodmann.console import console, correction, duration, findings, progress
+    from brodmann.atlas.registry import usual
+    from brodmann.cli.outcome import print_cost, print_findings
+    from brodmann.console import console, progress
 
     ran: list[int] = []
     earlier = ahead.earlier_settings(model, out, settings)
@@ -131,20 +143,9 @@ def go(
         screen.print(f"nothing to do: {atlas.path} is complete for these settings", markup=False)
     for name, reason in atlas.skipped.items():
         screen.print(f"skipped {name}: {reason}", markup=False)
-    asked = tuple(name for name in atlas.results if studies is None or name in studies) if page else ()
-    found = tuple(finding for name in asked for finding in atlas.findings_of(name))
-    if found:
-        screen.print(f"\n{atlas.label}: {len(found)} findings\n", markup=False, style="bold")
-        screen.print(findings(found))
-        screen.print(correction(found, studies=len(asked)), markup=False)
-    rest = {name: len(atlas.findings_of(name)) for name in atlas.results if name not in asked} if page else {}
-    if any(rest.values()):
-        others = ", ".join(name for name, count in rest.items() if count)
-        screen.print(f"{sum(rest.values())} findings of {others} are in the report", markup=False)
-    seconds = atlas.seconds
-    whole, forward = sum(seconds.values()), seconds.get("forward", 0.0)
-    share = f", {forward / whole:.0%} of it in the model" if whole else ""
-    screen.print(f"computed in {duration(whole)}{share}", markup=False)
+    if page:
+        print_findings(screen, atlas, usual() if studies is None else studies)
+    print_cost(screen, atlas)
     if page and earlier not in ("", to_yaml(settings)):
         screen.print("the report now shows these settings; results of earlier settings stay in results/", markup=False)
     # print, not the console: a path must never be wrapped

@@ -13,7 +13,7 @@ ModelOrAtlas = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL
 Place = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
 Given = Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")]
 OfUnits = Annotated[Units | None, tyro.conf.arg(metavar="{heads,experts,neurons}")]
-Added = Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY ...")]
+Added = Annotated[tuple[str, ...], tyro.conf.arg(metavar="STUDY ...", help_behavior_hint="(default: none)")]
 
 
 @dataclass(frozen=True)

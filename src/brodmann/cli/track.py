@@ -14,29 +14,32 @@ if TYPE_CHECKING:
 
 OneOrNone = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")]
 Models = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL MODEL ...")]
-Revisions = Annotated[tuple[str, ...], tyro.conf.arg(metavar="A B ...")]
-Folders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR ...")]
+Revisions = Annotated[
+    tuple[str, ...], tyro.conf.arg(metavar="A B ...", help_behavior_hint="(default: all that a series has)")
+]
+Folders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR ...", help_behavior_hint="(default: none)")]
 
 
 def track_(
     model: OneOrNone = None,
     revisions: Revisions = (),
     checkpoints: Folders = (),
+    track: TrackSettings = TrackSettings(),  # noqa: B008  frozen
     run: Run = RUN,
-    load: LoadSettings = LoadSettings(),  # noqa: B008  frozen
-    record: RecordSettings = RecordSettings(),  # noqa: B008
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
-    track: TrackSettings = TrackSettings(),  # noqa: B008
+    record: RecordSettings = RecordSettings(),  # noqa: B008
+    load: LoadSettings = LoadSettings(),  # noqa: B008
 ) -> None:
-    """Follow the synergistic core through training: one atlas per checkpoint, and growth over all of them.
+    """Follow the core through training: an atlas per checkpoint, and their growth.
 
-    brodmann track nano: the project's own series, offline.
+    Example: brodmann track nano (the project's own series, offline)
 
     brodmann track ORG/MODEL --revisions step0 step512: revisions of the hub.
 
     brodmann track --checkpoints runs/checkpoint-*: folders of a trainer.
 
     Every checkpoint follows the text that the last one writes.
+
     In reading mode it follows the given texts.
 
     Parameters
@@ -47,7 +50,7 @@ def track_(
         Revisions of the model; their names tell the training step. Commas may part them too.
     checkpoints
         Folders of checkpoints, in place of a model.
-    run, load, record, synergy, track
+    track, run, synergy, record, load
         Options; the folder is by default growth-MODEL in the working directory.
     """
     from brodmann.atlas.track import series
@@ -59,19 +62,27 @@ def track_(
 
 def sizes_(
     models: Models,
-    run: Run = RUN,
-    load: LoadSettings = LoadSettings(),  # noqa: B008
-    record: RecordSettings = RecordSettings(),  # noqa: B008
-    synergy: SynergySettings = SynergySettings(),  # noqa: B008
     track: TrackSettings = TrackSettings(),  # noqa: B008
+    run: Run = RUN,
+    synergy: SynergySettings = SynergySettings(),  # noqa: B008
+    record: RecordSettings = RecordSettings(),  # noqa: B008
+    load: LoadSettings = LoadSettings(),  # noqa: B008
 ) -> None:
-    """Compare models of one family by size; a threshold is named only if it can be identified.
+    """Compare models of one family by size; name a threshold if there is one.
+
+    Example: brodmann sizes random:gpt_neox random:llama random:gpt2
+
+    Those three have random weights: they show the command, nothing about size.
+
+    brodmann sizes EleutherAI/pythia-70m EleutherAI/pythia-160m: models of the hub.
+
+    A threshold needs at least eight sizes, trained alike.
 
     Parameters
     ----------
     models
         Models with one tokenizer, in order of size; all follow the text of the last.
-    run, load, record, synergy, track
+    track, run, synergy, record, load
         Options; the folder is by default sizes-MODEL, after the last model.
     """
     from brodmann.atlas.sizes import lineage
@@ -86,10 +97,13 @@ def _go(family: "Family", run: Run) -> None:
 
     ahead.refuse_family(family)
     if run.dry_run:
-        ahead.dry_run_family(family)
+        from brodmann.cli.reckoning import dry_run_family
+
+        dry_run_family(family)
         return
     from brodmann.atlas import Atlas
-    from brodmann.console import console, correction, duration, findings, progress
+    from brodmann.cli.outcome import print_cost, print_findings
+    from brodmann.console import console, progress
 
     earlier = ahead.earlier_settings(family.model, family.folder.root, family.settings)
     with progress() as tell:
@@ -97,14 +111,8 @@ def _go(family: "Family", run: Run) -> None:
     atlas, screen = Atlas(family.folder.root), console()
     if not ran:
         screen.print(f"nothing to do: {atlas.path} is complete for these settings", markup=False)
-    found = atlas.findings_of(family.study)
-    screen.print(f"\n{atlas.label}: {len(found)} findings\n", markup=False, style="bold")
-    screen.print(findings(found))
-    screen.print(correction(found), markup=False)
-    seconds = atlas.seconds
-    whole, forward = sum(seconds.values()), seconds.get("forward", 0.0)
-    share = f", {forward / whole:.0%} of it in the models" if whole else ""
-    screen.print(f"computed in {duration(whole)}{share}", markup=False)
+    print_findings(screen, atlas, (family.study,))
+    print_cost(screen, atlas)
     if earlier not in ("", to_yaml(family.settings)):
         screen.print("the report now shows these settings; results of earlier settings stay where they are",
                      markup=False)  # fmt: skip

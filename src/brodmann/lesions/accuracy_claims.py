@@ -48,16 +48,16 @@ class Marked:
         test = distributions.binomtest(right, asked, min(self.chance, 1.0), alternative="greater")
         if test.pvalue >= 0.05:
             return (
-                f"the intact model answers {right} of {asked} right, which is not above guessing ({self.chance:.0%}):"
-                " the task tests nothing"
+                f"the intact model answers {right} of {asked} right, which {asked} questions cannot tell from guessing"
+                f" ({self.chance:.0%}): the task tests nothing here; ask more"
             )
         matched = self.under["same layers"]
         likely = distributions.binomtest(round(float(matched.mean()) * asked), asked, min(self.chance, 1.0),
                                          alternative="greater")  # fmt: skip
         if likely.pvalue >= 0.05:
             return (
-                f"under lesions of the same layers {matched.mean():.0%} are right, which is not above guessing"
-                f" ({self.chance:.0%}): nothing is left that the core could cost"
+                f"under lesions of the same layers {matched.mean():.0%} are right, which {asked} questions cannot tell"
+                f" from guessing ({self.chance:.0%}): too little is left that the core could cost more of; ask more"
             )
         return ""
 
@@ -67,21 +67,37 @@ def findings(marked: Sequence[Marked], *, kind: str, share: float, seed: int) ->
     return correct([_finding(each, kind, share, seed) for each in marked])
 
 
-def below(one: np.ndarray, other: np.ndarray) -> Interval:
-    """Accuracy under the second set minus that under the first, over questions and draws.
+def below(marked: Marked, control: str) -> Interval:
+    """Accuracy under a control minus that under the core; its interval is the one of figures and findings.
 
-    Parameters
-    ----------
-    one, other
-        Marks (draw, question) of the same questions.
+    It is over questions and draws, with the chance in the set itself (Student's t): the core is one set, and another
+    one, drawn as the control is, would differ from it by as much as the draws do from each other. The redundant end is
+    one set too; the two are taken to differ as two random sets do.
     """
-    return difference_interval(other.astype(float), one.astype(float))
+    core, other = (marked.under[name].astype(float) for name in ("core", control))
+    found = difference_interval(other, core)
+    single = control == "redundant"
+    per_set = (marked.under["random"] if single else other).mean(axis=1)
+    spread = float(per_set.std(ddof=1)) * (math.sqrt(2) if single else 1.0) if len(per_set) > 1 else 0.0
+    reach = float(distributions.t.ppf(0.975, len(per_set) - 1)) * spread if spread > 0 else 0.0
+    least = _least_half_width(marked.intact.size)
+    low, high = (math.hypot(max(abs(float(found.estimate) - end), least), reach) for end in found.ends)
+    return Interval(found.estimate, np.asarray(found.estimate - low), np.asarray(found.estimate + high))
+
+
+def _least_half_width(questions: int) -> float:
+    """Half of Agresti and Min's (2005) interval for paired proportions where no question is answered differently.
+
+    Resampled questions then agree far too well: twelve right answers of twelve under both would have an interval
+    without any length.
+    """
+    return float(distributions.norm.ppf(0.975)) / (questions + 2)
 
 
 def _finding(marked: Marked, kind: str, share: float, seed: int) -> Finding:
     rng = np.random.default_rng([seed, *marked.task.encode()])
     core, matched = marked.under["core"], marked.under["same layers"]
-    found = below(core, matched)
+    found = below(marked, "same layers")
     flips = sign_flip_test(matched.mean(axis=0) - core.mean(axis=0), rng=rng, alternative="greater")
     per_set = matched.mean(axis=1)
     accuracy = float(core.mean())
@@ -89,11 +105,7 @@ def _finding(marked: Marked, kind: str, share: float, seed: int) -> Finding:
     if math.isnan(next_set):  # all sets cost the same
         next_set = p_value(accuracy, per_set, "less")
     floor = marked.floor
-    # the core is one set too: another one drawn as the control is would differ by as much as these do
-    reach = float(distributions.t.ppf(0.975, len(per_set) - 1) * per_set.std(ddof=1)) if len(per_set) > 1 else 0.0
-    estimate, low, high = (float(value) for value in (found.estimate, *found.ends))
-    low, high = estimate - math.hypot(estimate - low, reach), estimate + math.hypot(high - estimate, reach)
-    interval = (-math.inf, math.inf) if floor else (low, high)
+    interval = (-math.inf, math.inf) if floor else found.ends
     done = "Removing" if kind == "zero" else "Noise on"
     shares = ", ".join(f"{name} {marked.accuracy(name):.0%}" for name in ("intact", *SETS))
     said = f"accuracy, {marked.words}: {shares}; guessing {marked.chance:.0%}"

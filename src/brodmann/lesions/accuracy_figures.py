@@ -12,8 +12,13 @@ from brodmann.plotting import has, heading, layout, named_rows, text_number
 from brodmann.stats import read_findings
 
 _SHOWN = (
-    ("redundant", look.REDUNDANCY, "circle"), ("core", look.SYNERGY, "circle"), ("intact", look.INK, "circle-open"),
+    ("intact", look.INK, "circle-open", 0.3, 13), ("redundant", look.REDUNDANCY, "circle", 0.08, 8),
+    ("core", look.SYNERGY, "circle", 0.3, 7),
 )  # fmt: skip
+"""Name, colour, symbol, height in the row and size. The ring of the intact model comes first: the core's dot can lie in
+it, and a ring is filled with the colour of the paper.
+"""
+_STROKES = (("same layers", -0.12, 10), ("random", -0.28, 7))
 
 
 def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
@@ -57,30 +62,31 @@ def accuracies(dataset: xr.Dataset) -> Panel | None:
     traces: list[dict[str, Any]] = []
     for y, task in enumerate(tasks):
         chosen = dataset.sel(task=task)
-        traces.append(_mark([float(chosen["chance"])], y - 0.3, "guessing", look.INK_2, "line-ns", 12))
-        for name, colour, shift in (("same layers", look.NULL, 0.0), ("random", look.NULL_BAND, -0.16)):
+        traces.append(_mark([float(chosen["chance"])], y - 0.44, "guessing", look.INK_2, "line-ns", 9))
+        for name, shift, size in _STROKES:
             draws = chosen["right"].values[dataset["set"].values == name]
-            traces.append(_mark(np.nanmean(draws, axis=1).tolist(), y + shift, name, colour, "line-ns", 14))
-        for name, colour, symbol in _SHOWN:
+            traces.append(_mark(np.nanmean(draws, axis=1).tolist(), y + shift, name, look.NULL, "line-ns", size))
+        for name, colour, symbol, shift, size in _SHOWN:
             value = float(chosen["accuracy"].sel(shown=name))
-            traces.append(_mark([value], y + 0.16, name, colour, symbol, 10))
+            traces.append(_mark([value], y + shift, name, colour, symbol, size))
     figure = layout(
         {"title": "share of right answers", "range": [-0.03, 1.03], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
         named_rows(tasks),
-        height=90 + 44 * len(tasks),
+        height=90 + 62 * len(tasks),
     )  # fmt: skip
-    means = [float(dataset["accuracy"].sel(shown=name).mean()) for name in ("intact", "core", "same layers")]
+    means = [100 * float(dataset["accuracy"].sel(shown=name).mean()) for name in ("intact", "core", "same layers")]
     title = (
-        f"Over all tasks {means[0]:.0%} of answers are right; without the core {means[1]:.0%}, without as many units "
-        f"of the same layers {means[2]:.0%}."
+        f"Over all tasks {means[0]:.0f}\xa0% of answers are right; without the core {means[1]:.0f}\xa0%, without as "
+        f"many units of the same layers {means[2]:.0f}\xa0%."
     )
     if dataset["untestable"].values.any():
-        title = f"{title[:-1]}; {int(dataset['untestable'].values.sum())} of {len(tasks)} tasks are too near guessing."
+        near = int(dataset["untestable"].values.sum())
+        title = f"{title[:-1]}; {near} of {len(tasks)} tasks cannot be told from guessing."
     return Panel(
         "accuracy", title, {"data": traces, "layout": figure},
-        how_to_read="Open circle: the intact model. Warm: its core lesioned. Cool: the other end of the ranking. Grey "
-        "strokes: random sets of as many units, dark ones with as many of each layer as the core has, light ones from "
-        "anywhere. The stroke below each row is guessing. The same questions are asked every time.",
+        how_to_read="Ring: the intact model. Warm: its core lesioned. Cool: the other end of the ranking. Grey "
+        "strokes: random sets of as many units, the upper ones with as many of each layer as the core has, the lower "
+        "ones from anywhere. The stroke below each row is guessing. The same questions are asked every time.",
         description=f"Dot plot by task. {title}",
     )  # fmt: skip
 
@@ -122,7 +128,8 @@ def differences(dataset: xr.Dataset) -> Panel | None:
     return Panel(
         "accuracy-differences", title, {"data": traces, "layout": figure},
         how_to_read="Right of the line: with the core lesioned fewer answers are right than with the control lesioned. "
-        "Lines are 95 % intervals over questions and sets. Grey rows are too near guessing to show anything.",
+        "Lines are 95 % intervals over questions, sets and the chance in which set was drawn; against the same layers "
+        "they are the findings' own. Grey rows cannot be told from guessing with so few questions.",
         description=f"Dot plot with intervals. {title}",
     )  # fmt: skip
 

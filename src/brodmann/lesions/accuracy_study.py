@@ -72,7 +72,7 @@ def study(
           (lesion);
         - ``accuracy`` (shown, task): intact and mean of each set; ``chance`` (task); ``untestable`` (task) bool;
         - ``difference``, ``difference_low``, ``difference_high`` (control, task): accuracy under the control minus
-          under the core, with 95 % intervals over questions and sets;
+          under the core, with 95 % intervals over questions, sets and the chance in which set was drawn;
         - ``lesioned`` (set_name, unit): share of a set's draws that hold the unit;
         - attrs: ``findings`` (JSON), ``settings``, ``provenance``, ``signal``, ``alpha`` (noise), ``seconds``.
 
@@ -205,7 +205,7 @@ def _marked(quizzes: tuple[Quiz, ...], conditions: list[Condition], right: np.nd
 def _dataset(
     quizzes: tuple[Quiz, ...], conditions: list[Condition], right: np.ndarray, marked: list[Marked]
 ) -> xr.Dataset:
-    gaps = [[below(each.under["core"], each.under[control]) for each in marked] for control in CONTROLS]
+    gaps = [[below(each, control) for each in marked] for control in CONTROLS]
     shown = ("intact", *SETS)
     words = {"units": "1"}
     variables: dict[str, Any] = {

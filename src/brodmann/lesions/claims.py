@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import t as student
 
-from brodmann.lesions.areas import Interval, ratio_interval
+from brodmann.lesions.areas import COUNTED, Interval, ratio_interval, ratio_over_sets, spread_of_sets
 from brodmann.removal import REMOVALS
 from brodmann.stats import Finding, conclude, correct, p_value, prediction_p_value, sign_flip_test
 
@@ -39,8 +39,6 @@ WIDEST = 100
 """Factor between the ends of an interval beyond which it is said that there are too few draws."""
 ENOUGH = 5
 """Draws from which a wide interval is no longer laid to them alone."""
-COUNTED = 99
-"""Draws from which p is counted, without a distribution."""
 MATCHED = 0.25
 """Difference of two sets' means, in standard deviations over units, from which they no longer count as matched."""
 ORDERS = {name: each.words for name, each in REMOVALS.items()}
@@ -94,6 +92,10 @@ class Evidence:
         """Give every finding its own source of randomness, whatever the others draw."""
         return np.random.default_rng([self.seed, *name.encode()])
 
+    def ratio(self, first: str, second: str) -> Interval:
+        """Ratio of the areas of two orders, with the interval that figures and findings both show."""
+        return ratio_over_sets(self.areas[first], self.areas[second], self.areas["random"], self.largest)
+
 
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
     """Test all claims, and correct for their number."""
@@ -111,7 +113,7 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
     rng = evidence.generator(name)
     one, other = evidence.areas[first], evidence.areas[second]
     prompts = one.shape[1]
-    found = ratio_interval(one, other)
+    given, found = ratio_interval(one, other), evidence.ratio(first, second)
     differences = one.mean(axis=0) - other.mean(axis=0)
     p_values = {"no difference over prompts": sign_flip_test(differences, rng=rng).p}
     words, samples, p, note = _over_sets(evidence, one, other, second.replace("_", "-"))
@@ -122,7 +124,7 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
     return conclude(
         name, claim,
         estimate=float(found.estimate),
-        interval=_over_both(evidence, found, other) if prompts >= FEWEST_PROMPTS else (-math.inf, math.inf),
+        interval=found.ends if prompts >= FEWEST_PROMPTS else (-math.inf, math.inf),
         nulls={words: samples}, p_values=p_values, reference=1.0,
         # Draws from the same layers hold much of the core, which pulls the ratio to 1: there a small ratio is no
         # evidence against the claim, only one below 1 is.
@@ -130,8 +132,8 @@ def compare(evidence: Evidence, name: str, claim: str, first: str, second: str, 
         units="times as much harm (area under the divergence curve; 1 = equal)",
         n=prompts, unit_of_inference="prompt", source=source, seed=evidence.seed,
         caveats=(
-            *_wide(found, len(other)), f"in {share:.0%} of prompts the first order hurts more", note, *few,
-            f"over prompts and draws of the control, these sets given: {found.low:.3g} to {found.high:.3g}",
+            *_wide(given, len(other)), f"in {share:.0%} of prompts the first order hurts more", note, *few,
+            f"over prompts and draws of the control, these sets given: {given.low:.3g} to {given.high:.3g}",
             *evidence.notes.get(control, ()), *evidence.notes.get("all", ()),
         ),
     )  # fmt: skip
@@ -144,44 +146,12 @@ def _wide(found: Interval, draws: int) -> tuple[str, ...]:
     return (f"{what}: the interval spans more than a factor of {WIDEST}, so the ratio says nothing",)
 
 
-def _over_both(evidence: Evidence, found: Interval, other: np.ndarray) -> tuple[float, float]:
-    """The ratio's interval, with the chance in the set itself: another set drawn as the control is would differ too.
-
-    In logarithms, the reach over prompts and draws and that over sets (Student's t) add as variances do. Draws that are
-    counted need not look normal: there p alone guards support, and only the upper end reaches out, by their quantile.
-    """
-    spread, freedom = _spread_of_sets(evidence, other)
-    low, high = (float(end) for end in found.ends)
-    if not (spread >= 0 and low > 0):
-        return low, high
-    estimate = float(found.estimate)
-    if len(other) >= COUNTED:
-        logs = np.log(other.mean(axis=1))
-        reach = float(logs.mean() - np.quantile(logs, 0.025))
-        return low, estimate * math.exp(math.hypot(math.log(high / estimate), reach))
-    reach = float(student.ppf(0.975, freedom)) * spread
-    below, above = (math.hypot(math.log(estimate / end), reach) for end in (low, high))
-    return estimate * math.exp(-below), estimate * math.exp(above)
-
-
-def _spread_of_sets(evidence: Evidence, other: np.ndarray) -> tuple[float, int]:
-    """Standard deviation of the log area by which sets differ, and its degrees of freedom; NaN where it is unknown."""
-    drawn = (other if len(other) > 1 else evidence.areas["random"]).mean(axis=1)
-    if len(drawn) < 2 or not (drawn > 0).all():
-        return math.nan, 0
-    # Controls outside the core are disjoint from it, and disjoint sets differ more than two independent ones: by one
-    # over the square root of the share of units that is left at the largest fraction.
-    wider = 1.0 if len(other) > 1 else math.sqrt(2 / (1 - evidence.largest))
-    return float(np.log(drawn).std(ddof=1)) * wider, len(drawn) - 1
-
-
 def _over_sets(
     evidence: Evidence, one: np.ndarray, other: np.ndarray, control: str
 ) -> tuple[str, np.ndarray, float, str]:
     """Null over sets in words, draws of the ratio under it, p, and what to know about it."""
     if len(other) == 1:
-        random = evidence.areas["random"].mean(axis=1)
-        return _two_sets(evidence, one, other, random)
+        return _two_sets(evidence, one, other, evidence.areas["random"])
     core, areas = float(one.mean()), other.mean(axis=1)
     rest = (areas.sum() - areas) / (len(areas) - 1)
     ratios = np.divide(areas, rest, out=np.ones_like(areas), where=rest > 0)
@@ -199,8 +169,8 @@ def _two_sets(
 ) -> tuple[str, np.ndarray, float, str]:
     """Are two sets further apart than two random ones? p from the spread of the log areas of random orders."""
     note = "the control is one set of units; how much two sets differ by chance is taken from the random orders"
-    pairs = np.array([a / b if b > 0 else math.nan for a, b in permutations(random, 2)])
-    spread, freedom = _spread_of_sets(evidence, other)
+    pairs = np.array([a / b if b > 0 else math.nan for a, b in permutations(random.mean(axis=1), 2)])
+    spread, freedom = spread_of_sets(other, random, evidence.largest)
     p, first, second = math.nan, float(one.mean()), float(other.mean())
     if min(first, second) > 0 and spread > 0:
         p = float(student.sf(math.log(first / second) / spread, freedom))

@@ -18,7 +18,8 @@ from brodmann.removal import REMOVALS, Removal
 
 _FARTHEST = 12.0
 """Ratio at which the axis ends; what lies beyond is named at its end."""
-_GREYS = (look.INK, look.INK_2, look.NULL, look.RULE)
+_GREYS = (look.INK, look.INK_2, look.NULL)
+"""Of units that go early, later and last; the colour of rules is left to those that stay."""
 _INKS = {"core": look.SYNERGY, "redundant": look.REDUNDANCY, "control": look.NULL, "rival": look.INK}
 _PANELS = {"random": ("", "Random and redundant orders"), "matched": ("2", "Matched sets, and a rival")}
 """Axis and heading of each panel of curves."""
@@ -72,7 +73,7 @@ def curves(dataset: xr.Dataset) -> Panel | None:
             values, ink = _from_zero(dataset, "mean", name), _INKS[order.role]
             traces.append(line(x, values, order.words, ink, width=order.width, dash=order.dash, axis=axis))
             notes.append(label(order.words, x, values, look.INK_2 if ink == look.NULL else ink, axis=axis))
-    most = f"{x[-1]:.0%}".replace("%", " %")
+    most = _percent(x[-1])
     core, layer, redundant = (
         text_number(float(_from_zero(dataset, "mean", name)[-1]))
         for name in ("synergistic", "layer_matched", "redundant")
@@ -138,9 +139,10 @@ def ratios(dataset: xr.Dataset) -> Panel | None:
     return Panel(
         "lesion_ratios", title, {"data": traces, "layout": figure},
         how_to_read="Right of the dashed line, removing the core hurts more than the control; left of it, less. Lines "
-        "are 95 % intervals over prompts and draws. Grey ticks are single random draws, each divided by the mean of "
-        "the others: where no unit is special, the dot lies among them. An interval that "
-        "leaves the axis ends in an arrow.",
+        "are 95 % intervals over prompts, draws and the chance in which set was drawn: another set, drawn alike, would "
+        "cost something else; the findings have the same intervals. Grey ticks are single random draws, each divided "
+        "by the mean of the others: where no unit is special, the dot lies among them. An interval that leaves the "
+        "axis ends in an arrow.",
         description=f"Dot plot of {len(names)} area ratios. {title}",
         detail=_matching(dataset),
     )  # fmt: skip
@@ -176,7 +178,7 @@ def removal(dataset: xr.Dataset) -> Panel | None:
     )  # fmt: skip
     return Panel(
         "lesion_order", title, {"data": traces, "layout": figure},
-        how_to_read=f"One dot per {kind}. Filled dots are removed within the curves above, the first ones darkest; "
+        how_to_read=f"One dot per {kind}. Filled dots are removed within the curves above, the first ones strongest; "
         "open dots stay. Left in the colours of the plate. The middle draw takes as many from each layer as the core.",
         description=f"Three maps of layers and {kind}s. {title}",
     )  # fmt: skip
@@ -187,9 +189,9 @@ def _map(
 ) -> dict[str, Any]:
     known = np.isfinite(gone)
     last = float(np.nanmax(gone))
-    steps = np.where(known, np.ceil(4 * gone / last) - 1, 0).astype(int)
+    steps = np.where(known, np.ceil(len(_GREYS) * gone / last) - 1, 0).astype(int)
     filled = [look.rank_colour(r) for r in rank] if rank is not None else [_GREYS[step] for step in steps]
-    said = [f"goes when {value:.0%} are gone" if ok else "stays" for value, ok in zip(gone, known, strict=True)]
+    said = [f"goes when {_percent(value)} are gone" if ok else "stays" for value, ok in zip(gone, known, strict=True)]
     size = float(np.clip(230 / max(np.ptp(layer) + 1, np.ptp(index) + 1), 3, 8))
     return {
         "type": "scatter", "mode": "markers", "x": layer.astype(float).tolist(), "y": index.astype(float).tolist(),
@@ -247,6 +249,10 @@ def _shown(dataset: xr.Dataset, panel: str) -> list[tuple[str, Removal]]:
     return sorted(found, key=lambda one: one[1].role == "core")
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}\xa0%"
+
+
 def _kind(dataset: xr.Dataset) -> str:
     return str(dataset.attrs.get("kind", "unit"))
 
@@ -256,7 +262,7 @@ def _summary(dataset: xr.Dataset, recording: xr.Dataset) -> str:
     kind = _kind(dataset)
     return (
         f"{dataset.sizes['unit']:,} {kind}s are removed in {dataset.sizes['curve']} orders, up to "
-        f"{float(dataset['fraction'].values[-1]):.0%}, and the lesioned model is compared with the intact one at each "
+        f"{_percent(dataset['fraction'].values[-1])}, and the lesioned model is compared with the intact one at each "
         f"of {tokens:,} positions of the intact model's own answers to {dataset.sizes['prompt']} prompts."
     )
 
@@ -277,10 +283,10 @@ def _matching(dataset: xr.Dataset) -> str:
         f"{quantity} by {text_number(float(dataset['gap'].sel(quantity=quantity, order=order)))} SD"
         for order, quantity in (("norm_matched", "activity"), ("autocorrelation_matched", "autocorrelation"))
     ]
-    most = f"{float(dataset['fraction'].values[-1]):.0%}"
+    most = _percent(dataset["fraction"].values[-1])
     return (
-        f"At {most} removed, a layer-matched set holds {shared:.0%} of the core itself, which moves its ratio towards "
-        f"1. The matched sets differ from the core in {' and in '.join(gaps)} over units."
+        f"At {most} removed, a layer-matched set holds {_percent(shared)} of the core itself, which moves its ratio "
+        f"towards 1. The matched sets differ from the core in {' and in '.join(gaps)} over units."
     )
 
 
@@ -295,6 +301,7 @@ def _readings(dataset: xr.Dataset) -> tuple[str, ...]:
         ),
         (
             "Gradient importance (Michel et al. 2019): mean over prompts of the absolute gradient of the answer's mean "
-            "negative log-likelihood by the unit's gate, divided by the norm of its layer."
+            "negative log-likelihood by the unit's gate, divided by the norm of its layer. Ranked on even prompts and "
+            "measured on odd ones, and the reverse; the map of units has the mean of both scores."
         ),
     )

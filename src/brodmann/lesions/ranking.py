@@ -19,6 +19,9 @@ from brodmann.lesions import orders
 from brodmann.removal import REMOVALS
 from brodmann.settings import LesionSettings
 
+HALVES = (slice(0, None, 2), slice(1, None, 2))
+"""Even and odd prompts. The rival is ranked on one half and measured on the other, or it would be favoured."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
@@ -46,7 +49,9 @@ class Curves:
     count: np.ndarray
     """Units that are gone at each step."""
     gone: np.ndarray
-    """Which units are gone, bool (curve, fraction, unit)."""
+    """Which units are gone, bool (curve, fraction, unit); of the rival, by its scores on all prompts."""
+    rival: np.ndarray
+    """What the rival takes from each half of the prompts, by its scores on the other, bool (half, fraction, unit)."""
 
     @property
     def share(self) -> np.ndarray:
@@ -56,6 +61,12 @@ class Curves:
     def of(self, name: str, values: np.ndarray) -> np.ndarray:
         """Values (curve, ...) of one order's draws."""
         return values[[place for place, each in enumerate(self.order) if each == name]]
+
+    def on(self, half: int) -> np.ndarray:
+        """Which units are gone while the prompts of one half (`HALVES`) run, bool (curve, fraction, unit)."""
+        gone = self.gone.copy()
+        gone[self.order.index("importance")] = self.rival[half]
+        return gone
 
 
 def find_ranking(order: xr.DataArray | None, results: Mapping[str, xr.Dataset] | None) -> xr.DataArray:
@@ -140,8 +151,19 @@ def rivals(series: Float[np.ndarray, "prompt token unit"]) -> tuple[np.ndarray, 
     return activity, each.mean(axis=0)
 
 
-def make_curves(ranked: Ranked, importance: np.ndarray, settings: LesionSettings, rng: np.random.Generator) -> Curves:
+def make_curves(
+    ranked: Ranked, importance: Float[np.ndarray, "half unit"], settings: LesionSettings, rng: np.random.Generator
+) -> Curves:
     """Every order of removal, and which units are gone at each step; steps that remove as many units are one.
+
+    Parameters
+    ----------
+    ranked
+        Units and what the controls are matched on.
+    importance : array (half, unit)
+        Scores of the rival ranking on each half of the prompts.
+    settings, rng
+        Fractions and numbers of draws, and what they are drawn with.
 
     Raises
     ------
@@ -158,11 +180,12 @@ def make_curves(ranked: Ranked, importance: np.ndarray, settings: LesionSettings
         *(("layer_matched", each) for each in orders.layer_matched(core, ranked.group, settings.layer_draws, rng)),
         ("norm_matched", orders.matched(core, ranked.activity, int(count[-1]))),
         ("autocorrelation_matched", orders.matched(core, ranked.autocorrelation, int(count[-1]))),
-        ("importance", orders.by_rank(importance)),
+        ("importance", orders.by_rank(importance.mean(axis=0))),
     ]
     _check_orders(Counter(name for name, _ in found), settings)
     gone = np.stack([orders.removed(each, units, count) for _, each in found])
-    return Curves(tuple(name for name, _ in found), tuple(each for _, each in found), count, gone)
+    rival = np.stack([orders.removed(orders.by_rank(scores), units, count) for scores in importance[::-1]])
+    return Curves(tuple(name for name, _ in found), tuple(each for _, each in found), count, gone, rival)
 
 
 def _check_orders(made: Counter[str], settings: LesionSettings) -> None:

@@ -1,7 +1,7 @@
 """What a sweep of lesions amounts to: means with intervals, areas, ratios, overlap and balance of the sets.
 
-Intervals are over prompts and, for random orders, draws together (`areas`). Verdicts are made in `claims`; nothing is
-run here.
+Intervals of means are over prompts and, for random orders, draws together; those of ratios hold the chance in which set
+was drawn too, as the findings' do (`areas`). Verdicts are made in `claims`; nothing is run here.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from brodmann.lesions import orders
-from brodmann.lesions.areas import area, mean_interval, ratio_interval
+from brodmann.lesions.areas import area, mean_interval, ratio_over_sets
 from brodmann.lesions.claims import FEWEST_PROMPTS, MATCHED, ORDERS
 from brodmann.lesions.ranking import Curves, Ranked
 
@@ -31,7 +31,7 @@ def summarise(
     nats : array (curve, fraction, prompt)
         Divergences.
     importance : array (unit,)
-        Gradient importance of the ranked units.
+        Gradient importance of the ranked units, mean of both halves of the prompts.
     """
     kept = {
         name: ("unit", recording[name].sel(unit=ranked.unit).values)
@@ -104,7 +104,8 @@ def _sets(curves: Curves, ranked: Ranked) -> dict[str, Any]:
 
 def _ratios(curves: Curves, nats: np.ndarray, areas: np.ndarray) -> dict[str, Any]:
     core = curves.of("synergistic", areas)
-    found = [ratio_interval(core, curves.of(name, areas)) for name in CONTROLS]
+    random, largest = curves.of("random", areas), float(curves.share[-1])
+    found = [ratio_over_sets(core, curves.of(name, areas), random, largest) for name in CONTROLS]
     top = curves.of("synergistic", nats).mean(axis=(0, 2))
     at = np.stack([top / curves.of(name, nats).mean(axis=(0, 2)) for name in CONTROLS])
     known = nats.shape[2] >= FEWEST_PROMPTS
@@ -129,9 +130,9 @@ def _of_draws(curves: Curves, areas: np.ndarray) -> np.ndarray:
     return found
 
 
-_FAVOURED = (
-    "importance was computed on the very answers that divergence is measured on, which favours it: planted heads that"
-    " are alike on average came out 1.3 to 1.6 times as harmful"
+_CROSSED = (
+    "cross-fitted: even prompts are lesioned by their importance on odd prompts, and the reverse, so that neither"
+    " ranking saw the loss that it is measured by; each rests on half of the prompts"
 )
 
 
@@ -155,7 +156,7 @@ def caveats(result: xr.Dataset, *, same_prompts: bool) -> dict[str, tuple[str, .
     notes["all"] = ["removal is by zeroing, which also takes later layers off the inputs they know"]
     if same_prompts:
         notes["all"].append("the core was ranked on activity recorded on these same prompts")
-    notes["importance"] = [_FAVOURED]
+    notes["importance"].append(_CROSSED)
     return {name: tuple(each) for name, each in notes.items()}
 
 

@@ -2,7 +2,9 @@
 
 The sweep is that of Urbina-Rodriguez et al. 2026 (arXiv 2601.06851, figure 4a), with the controls that it lacks: same
 layers, same activity, same autocorrelation, and a rival ranking by gradient (Michel et al. 2019). The core's ranking is
-data here; how it is found stands in `synergy`. Heads or experts are removed by zeroing what they write.
+data here; how it is found stands in `synergy`. Heads or experts are removed by zeroing what they write. The gradient's
+ranking is cross-fitted, since a ranking by the loss is favoured on its own prompts: even prompts are lesioned by what
+odd prompts say is important, and the reverse.
 """
 
 import json
@@ -16,7 +18,7 @@ from brodmann.errors import RecordingError
 from brodmann.lesions.claims import ORDERS, Evidence, findings
 from brodmann.lesions.divergence import divergences
 from brodmann.lesions.importance import gradient_importance
-from brodmann.lesions.ranking import find_ranking, make_curves, ranked_units
+from brodmann.lesions.ranking import HALVES, Curves, find_ranking, make_curves, ranked_units
 from brodmann.lesions.summary import caveats, summarise
 from brodmann.models import Subject
 from brodmann.partial import Partial, Progress
@@ -74,7 +76,8 @@ def study(
           ``ratio_at`` (control, fraction); ``ratio_of_draw`` (curve): area of a draw over the mean of the other draws;
         - ``rank``, ``importance``, ``activity``, ``autocorrelation`` (unit); ``removal`` (curve, unit): share of units
           gone when it goes, NaN where it stays; ``gap`` (quantity, order): difference of the sets' means at the largest
-          fraction, in standard deviations over units;
+          fraction, in standard deviations over units; of the rival these and ``shared`` are by the mean of its scores
+          on both halves of the prompts, while its ``divergence`` on each half is by its scores on the other;
         - attrs: ``findings`` (JSON), ``settings``, ``provenance``, ``signal``, ``forward_tokens``, ``seconds``.
 
     Raises
@@ -95,17 +98,11 @@ def study(
         raise RecordingError("lesions need at least two prompts with an answer: one gives no interval")
     table = subject.anatomy.units(signal)
     ranked = ranked_units(table, subject.label, recording, find_ranking(order, results))
-    importance = _importance(subject, prompts, answers, signal, say, partial)[ranked.column]
+    importance = _importance(subject, prompts, answers, signal, say, partial)[:, ranked.column]
     curves = make_curves(ranked, importance, settings, np.random.default_rng([seed, 1]))
-    say("lesions", 0.0)
-    lesions = np.zeros((*curves.gone.shape[:2], len(table)), dtype=bool)
-    lesions[..., ranked.column] = curves.gone
-    nats = divergences(
-        subject, prompts, answers, lesions.reshape(-1, len(table)), signal=signal, tokens=settings.lesion_tokens,
-        partial=partial, on_pass=lambda done, total: say("lesions", done / total),
-    ).reshape(*curves.gone.shape[:2], -1)  # fmt: skip
+    nats = _measure(subject, prompts, answers, signal, curves, ranked.column, settings.lesion_tokens, say, partial)
     say("intervals")
-    result = summarise(recording, ranked, curves, nats, importance)
+    result = summarise(recording, ranked, curves, nats, importance.mean(axis=0))
     evidence = Evidence(
         {name: curves.of(name, result["area"].values) for name in ORDERS}, str(SIGNALS[signal].kind),
         float(curves.share[-1]), seed, caveats(result, same_prompts=order is None),
@@ -136,18 +133,45 @@ def _signal(subject: Subject, recording: xr.Dataset) -> Signal:
     return "expert_norm" if kind == "expert" else "z_norm"
 
 
+def _measure(
+    subject: Subject, prompts: Tokens, answers: Tokens, signal: Signal, curves: Curves, column: np.ndarray,
+    tokens: int, say: Progress, partial: Partial | None,
+) -> np.ndarray:  # fmt: skip
+    """Divergences (curve, fraction, prompt); both halves of the prompts have the same lesions but for the rival's."""
+    say("lesions", 0.0)
+    shape = curves.gone.shape[:2]
+    nats = np.empty((*shape, len(prompts)))
+    done = 0
+    for number, half in enumerate(HALVES):
+        lesions = np.zeros((*shape, len(subject.anatomy.units(signal))), dtype=bool)
+        lesions[..., column] = curves.on(number)
+        some = prompts[half]
+
+        def said(of_half: int, all_of_half: int, done: int = done, size: int = len(some)) -> None:
+            say("lesions", (done + size * of_half / all_of_half) / len(prompts))
+
+        nats[..., half] = divergences(
+            subject, some, answers[half], lesions.reshape(-1, lesions.shape[-1]), signal=signal, tokens=tokens,
+            partial=partial, on_pass=said,
+        ).reshape(*shape, -1)  # fmt: skip
+        done += len(some)
+    return nats
+
+
 def _importance(
     subject: Subject, prompts: Tokens, answers: Tokens, signal: Signal, say: Progress, partial: Partial | None
 ) -> np.ndarray:
+    """Gradient importance on each half of the prompts (half, unit)."""
     say("gradient importance", 0.0)
-    key = digest(["importance", list(prompts), list(answers), signal])
-    kept = None if partial is None else partial.get(key)
-    if kept is None:
-        scores = gradient_importance(
-            subject, prompts, answers, signal=signal,
-            on_pass=lambda done, total: say("gradient importance", done / total),
-        )  # fmt: skip
-        kept = {"scores": scores}
-        if partial is not None:
-            partial.put(key, kept)
-    return np.asarray(kept["scores"])
+    found = []
+    for half in HALVES:
+        some, said = prompts[half], answers[half]
+        key = digest(["importance", list(some), list(said), signal])
+        kept = None if partial is None else partial.get(key)
+        if kept is None:
+            kept = {"scores": gradient_importance(subject, some, said, signal=signal)}
+            if partial is not None:
+                partial.put(key, kept)
+        found.append(np.asarray(kept["scores"]))
+        say("gradient importance", len(found) / len(HALVES))
+    return np.stack(found)

@@ -14,17 +14,8 @@ from brodmann.stats.bootstrap import (
 from brodmann.stats.changepoint import Cuts, Segmentation, cut_all, segment
 from brodmann.stats.effects import Effect, hedges_g
 from brodmann.stats.equivalence import Equivalence, tost, tost_mean
-from brodmann.stats.finding import (
-    Direction,
-    Finding,
-    Judgement,
-    Verdict,
-    conclude,
-    correct,
-    judge,
-    p_text,
-    read_findings,
-)
+from brodmann.stats.finding import Direction, Finding, Verdict, p_text, read_findings
+from brodmann.stats.judging import Judgement, conclude, correct, judge
 from brodmann.stats.multiple import adjust, fdr, holm
 from brodmann.stats.permutation import (
     PermutationResult,

@@ -1,7 +1,7 @@
 """Adjust p values where many tests are made at once.
 
 Holm (1979) for the family-wise error, Benjamini and Hochberg (1995) and Benjamini and Yekutieli (2001) for the false
-discovery rate (the latter through scipy). It decides nothing: verdicts are made in `finding.py`.
+discovery rate (the latter through scipy). It decides nothing: verdicts are made in `judging.py`.
 """
 
 from collections.abc import Sequence

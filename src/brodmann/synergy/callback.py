@@ -28,7 +28,8 @@ class EmergenceCallback(TrainerCallback):  # type: ignore[misc]  # transformers 
     - ``core_excess``: the smaller contrast, over both nulls, of synergy above uncoupled surrogates, nats;
     - ``core_reliability``: split-half reliability of the ranking; below 0.5 no look passes;
     - ``core_level``: share of alpha that this look may spend; 0 once all planned looks are over;
-    - ``core_passed``: 1 if this look fulfils the rule, else 0;
+    - ``core_passed``: 1 if this look fulfils the rule (contrast and excess above those of random weights, excess above
+      what surrogates show among themselves, a reliable ranking), else 0;
     - ``core_emerged``: 1 from the first time that two looks in a row have passed, else 0;
     - ``core_seconds``: wall time of this look.
 

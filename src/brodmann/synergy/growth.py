@@ -54,6 +54,23 @@ def contrast_of(profile: Float[np.ndarray, "*batch layer"], kind: Contrast) -> F
     return core.mid_minus_ends(profile) if kind == "thirds" else core.arch_height(profile)
 
 
+def repeated_contrasts(layers: int) -> dict[Contrast, Contrast]:
+    """Contrasts that weigh so many layers as an earlier one does, and that one; they are one number said twice.
+
+    Examples
+    --------
+    >>> repeated_contrasts(8), repeated_contrasts(24)
+    ({'band': 'thirds'}, {})
+    """
+    weights = {kind: contrast_of(np.eye(layers), kind) for kind in CONTRASTS}
+    found: dict[Contrast, Contrast] = {}
+    for place, kind in enumerate(CONTRASTS):
+        same = [other for other in CONTRASTS[:place] if np.allclose(weights[kind], weights[other], rtol=0, atol=1e-9)]
+        if same:
+            found[kind] = same[0]
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Series:
     """Node means of a family of checkpoints on the same text: (step, prompt, unit), nats."""
@@ -119,6 +136,17 @@ def upper_of_initialisations(contrasts: Float[np.ndarray, " seed"], level: float
     return float(contrasts.mean()) + float(student.ppf(level, count - 1)) * spread
 
 
+def excess_contrast(
+    synergy: Float[np.ndarray, "prompt unit"],
+    drawn: Float[np.ndarray, "draw prompt unit"],
+    layer: Int[np.ndarray, " unit"],
+    kind: Contrast,
+) -> float:
+    """Contrast, in nats, of the synergy of one model above the mean of its uncoupled surrogates."""
+    above = np.nanmean(synergy - drawn.mean(axis=0), axis=0)
+    return float(contrast_of(core.layer_profile(above, layer), kind))
+
+
 def lower_bounds(
     estimate: Float[np.ndarray, "*null step"],
     error: Float[np.ndarray, "*null step"],
@@ -156,15 +184,21 @@ class Looks:
     """Lower end of the contrast of excess synergy (nats), at this level."""
     excess_threshold: Float[np.ndarray, "null step"]
     """97.5 % point of the same contrast among uncoupled surrogates."""
+    excess_random: Float[np.ndarray, " null"]
+    """97.5 % point of the same contrast of fresh random initialisations, each above its own surrogates; as `threshold`.
+
+    Coupling is there before training: initial weights have an excess too, and it is no core that has emerged.
+    """
     reliability: Float[np.ndarray, " step"]
 
     @property
     def passed(self) -> Bool[np.ndarray, " step"]:
-        """Ranks above random weights, synergy above memory under every null, and a ranking that can be trusted.
+        """Ranks and excess above random weights, excess above memory, and a ranking that can be trusted.
 
         Memory is counted in nats: on the rank scale a hump of memory and a hump of coupling look the same.
         """
-        above = (self.excess_lower > np.maximum(self.excess_threshold, 0.0)).all(axis=0)
+        needed = np.maximum(np.maximum(self.excess_threshold, self.excess_random[:, None]), 0.0)
+        above = (self.excess_lower > needed).all(axis=0)
         return np.asarray((self.lower > max(self.threshold, 0.0)) & above & (self.reliability >= RELIABLE))
 
 

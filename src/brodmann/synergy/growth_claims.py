@@ -60,6 +60,10 @@ def grew(evidence: GrowthEvidence, function: str) -> Finding:
     found = bootstrap_interval(
         _growth(series.contrasts(evidence.kind)), series.prompts, rng=rng, draws=evidence.settings.growth_bootstraps
     )
+    exchanged = exchanged_growth(series, 0, -1, evidence.kind, rng)
+    # ranks of noise are resampled too evenly: the interval spans what exchanged checkpoints would make of the estimate
+    around = float(found.estimate) + np.quantile(exchanged, [0.025, 0.975])
+    ends = (min(found.interval[0], float(around[0])), max(found.interval[1], float(around[1])))
     early, late = evidence.bands[function, evidence.kind].estimate[[0, -1]]
     random, p_values = evidence.of_random(function, evidence.kind), {}
     if random.size > 1:
@@ -80,8 +84,8 @@ def grew(evidence: GrowthEvidence, function: str) -> Finding:
     return conclude(
         "contrast_grew" if not other else f"contrast_grew_{function}",
         f"The inverted U of the synergy-redundancy rank is higher {when}{other}",
-        estimate=float(found.estimate), interval=trusted(found.interval, series.prompts),
-        nulls={"checkpoints exchanged prompt by prompt": exchanged_growth(series, 0, -1, evidence.kind, rng)},
+        estimate=float(found.estimate), interval=trusted(ends, series.prompts),
+        nulls={"checkpoints exchanged prompt by prompt": exchanged},
         p_values=p_values, units=f"of the rank scale ({NAMES[evidence.kind]})", n=series.prompts,
         unit_of_inference="prompt", source=SOURCE, seed=evidence.seed,
         caveats=(
@@ -107,8 +111,14 @@ def _random_words(random: np.ndarray) -> str:
     return f"{random.size} fresh random initialisations: {random.mean():.2g} ± {random.std(ddof=1):.2g}"
 
 
+def _initial_words(excess: np.ndarray) -> str:
+    if excess.size < 2:
+        return " (too few initial weights to compare with)"
+    return f" ({excess.mean():.2g} ± {excess.std(ddof=1):.2g} of initial weights)"
+
+
 def emerged(evidence: GrowthEvidence) -> Finding:
-    """At the end, ranks stand out from random weights and synergy from what memory alone would give."""
+    """At the end, ranks and excess synergy stand out from random weights, and synergy from what memory would give."""
     band, random = evidence.band, evidence.of_random(evidence.functions[0], evidence.kind)
     late, looks = float(band.estimate[-1]), evidence.looks
     p_values = {"fresh random initialisations": prediction_p_value(late, random) if random.size > 1 else math.nan}
@@ -118,7 +128,11 @@ def emerged(evidence: GrowthEvidence) -> Finding:
         noise = p_value(float(found.estimate[-1]), evidence.excess_nulls[null][:, -1])
         below = float((1 + (found.samples[:, -1] <= 0).sum()) / (1 + len(found.samples)))
         p_values[words] = max(noise, below)
-        excesses.append(f"{float(found.estimate[-1]):.2g} over {null.replace('_', ' ')}")
+        initial = evidence.random_excess.get(null, np.empty(0))
+        if initial.size > 1:
+            fresh = f"excess of fresh random initialisations over {null.replace('_', ' ')} surrogates"
+            p_values[fresh] = prediction_p_value(float(found.estimate[-1]), initial)
+        excesses.append(f"{float(found.estimate[-1]):.2g} over {null.replace('_', ' ')}{_initial_words(initial)}")
     passed = [f"{step:g}" for step, one in zip(evidence.steps, looks.passed, strict=True) if one]
     return conclude(
         "emergence", "The trained model's inverted U exceeds those of random weights and of memory without coupling",
@@ -131,7 +145,7 @@ def emerged(evidence: GrowthEvidence) -> Finding:
             f"{len(passed)} of {len(evidence.steps)} checkpoints" + (f": {', '.join(passed)}" if passed else ""),
             f"5 % of false alarms by the draw of prompts are spent over them ({_spending(evidence)})",
             "bounds of random weights and of surrogates are 97.5 % points at every checkpoint",
-            f"contrast of excess synergy, nats: {', '.join(excesses)}; that of initial weights is not compared with it",
+            f"contrast of excess synergy, nats: {', '.join(excesses)}",
             _random_words(random), ONE_RUN,
         ),
     )  # fmt: skip

@@ -5,7 +5,7 @@ between them can be resampled too.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -20,14 +20,15 @@ from brodmann.synergy.growth import (
     Looks,
     Series,
     contrast_of,
+    excess_contrast,
     lower_bounds,
     memory_rank_profile,
     upper_of_initialisations,
 )
 from brodmann.synergy.measure import measure_nodes, select
 from brodmann.synergy.onset import Onset, OnsetInterval, find_onset, levels_of, onset_interval, step_position
-from brodmann.synergy.stage import with_redundancy
-from brodmann.synergy.surrogates import recombine
+from brodmann.synergy.stage import surrogates_of, with_redundancy
+from brodmann.synergy.surrogates import KINDS, recombine
 
 RECOMBINED = 999
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -54,6 +55,8 @@ class GrowthEvidence:
     onset_interval: OnsetInterval | None
     settings: TrackSettings
     seed: int
+    random_excess: dict[str, np.ndarray] = field(default_factory=dict)
+    """Null -> contrast, in nats, of the synergy of fresh initialisations above surrogates of their own, (seed,)."""
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -172,12 +175,14 @@ def gather(
         excess_nulls[null] = np.stack([_among_surrogates(d, main.layer, kind, seed) for d in drawn], axis=1)
     band = bands[functions[0], kind]
     highest = upper_of_initialisations(contrast_of(random[functions[0]], kind)) if len(controls) else np.nan
-    looks = _looks(band, highest, excess, excess_nulls, _reliabilities(main, seed), settings)
+    random_excess = _random_excess(controls, synergy, main.layer, settings, seed)
+    bounds = np.array([upper_of_initialisations(random_excess[null]) for null in excess])
+    looks = _looks(band, highest, excess, excess_nulls, bounds, _reliabilities(main, seed), settings)
     onset, between = _onset(band, np.asarray(steps, float), seed)
     return GrowthEvidence(
         stages=tuple(stages), steps=tuple(float(step) for step in steps), series=series, bands=bands, random=random,
         excess=excess, excess_nulls=excess_nulls, looks=looks, onset=onset, onset_interval=between, settings=settings,
-        seed=seed,
+        seed=seed, random_excess=random_excess,
     )  # fmt: skip
 
 
@@ -213,6 +218,20 @@ def _random(controls: Sequence[xr.Dataset], synergy: SynergySettings, layer: np.
     return np.array(found).reshape(len(found), np.unique(layer).size)
 
 
+def _random_excess(
+    controls: Sequence[xr.Dataset], synergy: SynergySettings, layer: np.ndarray, settings: TrackSettings, seed: int
+) -> dict[str, np.ndarray]:
+    """What `excess` of the checkpoints has to exceed: the same of initial weights, whose units are coupled too."""
+    found = np.empty((len(controls), len(KINDS)))
+    for place, control in enumerate(controls):
+        recording = select(control, synergy)
+        nodes = measure_nodes(recording, synergy)
+        drawn = surrogates_of(recording, synergy, settings.growth_surrogates, seed)
+        kind = settings.growth_contrast
+        found[place] = [excess_contrast(nodes.synergy, null.synergy, layer, kind) for null in drawn]
+    return dict(zip(KINDS, found.T, strict=True))
+
+
 def _interval(statistic: Statistic, prompts: int, settings: TrackSettings, seed: int) -> Bootstrap:
     rng = np.random.default_rng([seed, 2])
     return bootstrap_interval(statistic, prompts, rng=rng, draws=settings.growth_bootstraps)
@@ -242,7 +261,7 @@ def _reliabilities(series: Series, seed: int) -> np.ndarray:
 
 
 def _looks(
-    band: Bootstrap, highest: float, excess: dict[str, Bootstrap], nulls: dict[str, np.ndarray],
+    band: Bootstrap, highest: float, excess: dict[str, Bootstrap], nulls: dict[str, np.ndarray], random: np.ndarray,
     reliability: np.ndarray, settings: TrackSettings,
 ) -> Looks:  # fmt: skip
     """The rule of emergence, with alpha spent over the checkpoints."""
@@ -253,7 +272,13 @@ def _looks(
 
     points = [np.quantile(nulls[null], 0.975, axis=0) for null in excess]
     return Looks(
-        level, bound(band), float(highest), np.stack([bound(e) for e in excess.values()]), np.stack(points), reliability
+        level,
+        bound(band),
+        float(highest),
+        np.stack([bound(e) for e in excess.values()]),
+        np.stack(points),
+        random,
+        reliability,
     )
 
 

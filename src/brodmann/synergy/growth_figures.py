@@ -13,7 +13,7 @@ import xarray as xr
 from brodmann import look
 from brodmann.page import Chapter, Panel
 from brodmann.plotting import band, has, heading, hline, keyed, label, layout, line, text_number
-from brodmann.synergy.growth import CONTRASTS, Contrast
+from brodmann.synergy.growth import CONTRASTS, Contrast, repeated_contrasts
 from brodmann.synergy.growth_axis import onset_marks, ticks, told_onset
 from brodmann.synergy.growth_claims import NAMES
 from brodmann.synergy.growth_film import carpet, film
@@ -25,6 +25,7 @@ RIVALS = (
     "between checkpoints, random walk read with noise)"
 )
 _RANDOM = "random weights"
+_BOUND = "to exceed: random weights"
 _DASHES = {"circular_shift": None, "prompt_mismatch": "dash"}
 
 
@@ -65,10 +66,11 @@ def _summary(dataset: xr.Dataset, recording: xr.Dataset) -> str:
     text = "the text that the last checkpoint wrote" if generated else "the same given text"
     emerged = str(dataset.attrs.get("emerged", ""))
     rule = f"first holds twice in a row at step {emerged}" if emerged else "never holds twice in a row"
+    own = " and that excess above random weights' own" if has(dataset, "random_excess_threshold") else ""
     return (
         f"{steps.size} checkpoints, from step {steps[0]:g} to step {steps[-1]:g}, each read {text} "
         f"({int(dataset.attrs.get('prompts', 0))} prompts). The rule of emergence (ranks above random weights, synergy "
-        f"above memory, a reliable ranking, with alpha spent over the checkpoints) {rule}."
+        f"above memory{own}, a reliable ranking, with alpha spent over the checkpoints) {rule}."
     )
 
 
@@ -127,7 +129,8 @@ def course(dataset: xr.Dataset) -> Panel | None:
         "prompts, the grey band spans fresh random weights on the same text, the dotted line is the same contrast of "
         "autocorrelation, the rival. Second: synergy left above uncoupled series of the same memory, in nats, on a "
         "scale that is logarithmic away from 0 where early steps are much larger; grey is what such series show among "
-        "themselves, dots mark checkpoints at which the rule of emergence holds. Below: the loss on the prompts' own "
+        "themselves, the dotted line is what the excess of one more random initialisation stays below with 97.5 % "
+        "probability, dots mark checkpoints at which the rule of emergence holds. Below: the loss on the prompts' own "
         "text, and what the second copy of random tokens costs less than the first.",
         description=f"Line charts over training steps. {title}",
         detail="Dashed upright line: onset; shaded: where resampled prompts put it. Prompts are resampled in all "
@@ -175,6 +178,11 @@ def _excess(dataset: xr.Dataset, x: np.ndarray) -> tuple[list[dict[str, Any]], l
     known = [null for null in NULLS if null in dataset["null"].values]
     low, high = (dataset[f"excess_null_{end}"].sel(null=known).values for end in ("low", "high"))
     traces += [band(x, low.min(axis=0), high.max(axis=0), look.NULL_BAND)]
+    if has(dataset, "random_excess_threshold"):
+        ends = np.array([x[0] - 0.4, x[-1] + 0.4])
+        bound = np.full(2, float(dataset["random_excess_threshold"].sel(null=known).max()))
+        traces += [line(ends, bound, _BOUND, look.NULL, width=1.0, dash="dot")]
+        notes += [label(_BOUND, ends, bound, look.INK_2)]
     for null in known:
         below, above = (dataset[f"excess_contrast_{end}"].sel(null=null).values for end in ("low", "high"))
         traces += [band(x, below, above, look.SYNERGY_BAND, opacity=0.55)]
@@ -228,13 +236,16 @@ def _onset(dataset: xr.Dataset) -> str:
 
 
 def forms(dataset: xr.Dataset) -> Panel | None:
-    """All three contrasts beside each other."""
+    """All contrasts that weigh the layers differently, beside each other."""
     if not has(dataset, "contrast"):
         return None
     x, steps = step_position(dataset["step"].values), dataset["step"].values
     function = str(dataset["function"].values[0])
     traces, notes, ends = [], [], []
-    for number, (form, words) in enumerate(NAMES.items()):
+    layers = dataset.sizes.get("layer", 0)
+    repeated = repeated_contrasts(layers) if layers else {}
+    drawn = {form: words for form, words in NAMES.items() if form not in repeated}
+    for number, (form, words) in enumerate(drawn.items()):
         axis = str(number + 1) if number else ""
         if dataset.sizes.get("seed"):
             random = dataset["random_contrast"].sel(form=form).values
@@ -252,12 +263,18 @@ def forms(dataset: xr.Dataset) -> Panel | None:
         ends.append(text_number(float(values[-1])))
     shown = ticks(steps)
     thinned = {key: values[:: max(1, len(values) // 5)] for key, values in shown.items()}
-    figure = layout({"title": "training step", **thinned}, {"title": "of the rank scale"}, columns=3, annotations=notes,
-                    shapes=[hline(0.0, axis) for axis in ("", "2", "3")], height=330)  # fmt: skip
-    title = f"At the last checkpoint the three contrasts are {ends[0]}, {ends[1]} and {ends[2]}."
+    figure = layout({"title": "training step", **thinned}, {"title": "of the rank scale"}, columns=len(drawn),
+                    annotations=notes, shapes=[hline(0.0, axis) for axis in ("", "2", "3")[: len(drawn)]],
+                    height=330)  # fmt: skip
+    count = {2: "two", 3: "three"}.get(len(drawn), str(len(drawn)))
+    title = f"At the last checkpoint the {count} contrasts are {', '.join(ends[:-1])} and {ends[-1]}."
+    same = "".join(
+        f" Of {layers} layers, {NAMES[form]} compares the same ones as {NAMES[other]} and is not drawn again."
+        for form, other in repeated.items()
+    )
     return Panel(
         "growth-forms", title, {"data": traces, "layout": figure},
-        how_to_read="Three ways to say inverted U in one number. Findings are about one of them, chosen before; a "
-        "claim that holds for one only is weak. Grey spans fresh random weights.",
-        description=f"Three line charts over training steps. {title}",
+        how_to_read=f"{count.capitalize()} ways to say inverted U in one number.{same} Findings are about one of them, "
+        "chosen before; a claim that holds for one only is weak. Grey spans fresh random weights.",
+        description=f"{count.capitalize()} line charts over training steps. {title}",
     )  # fmt: skip

@@ -59,7 +59,8 @@ def study(
         - ``contrast`` (function, form, step) with ends; ``memory_contrast`` (form, step) with ends, of the ranks of
           autocorrelation; ``null_contrast_low`` and ``_high`` (null, form, step), of uncoupled surrogates;
           ``random_contrast`` (seed, form);
-        - ``excess_contrast`` (null, step) with ends, ``excess_null_low`` and ``_high`` (null, step), nats;
+        - ``excess_contrast`` (null, step) with ends, ``excess_null_low`` and ``_high`` (null, step),
+          ``random_excess`` (null, seed) of initial weights, ``random_excess_threshold`` (null), nats;
         - ``loss`` and ``induction`` (step) with ends, nats per token; ``reliability`` (step);
         - the rule of emergence: ``level``, ``lower``, ``passed`` (step); ``onset_level`` (step);
         - ``profile`` (function, step, layer) with ends, ``random_profile`` (function, seed, layer),
@@ -160,6 +161,10 @@ def _rivals(evidence: GrowthEvidence) -> Variables:
     for end, share in (("low", 0.025), ("high", 0.975)):
         values = np.stack([np.quantile(draws, share, axis=0) for draws in evidence.excess_nulls.values()])
         variables[f"excess_null_{end}"] = (("null", "step"), values, {"units": "nats"})
+    random = np.stack([evidence.random_excess[null] for null in evidence.excess])
+    words = {"long_name": "contrast of excess synergy of fresh random initialisations", "units": "nats"}
+    variables["random_excess"] = (("null", "seed"), random, words)
+    variables["random_excess_threshold"] = ("null", evidence.looks.excess_random, words)
     return variables
 
 

@@ -1,10 +1,10 @@
 """Watch for a synergistic core while a model is trained: short looks at a small panel of texts.
 
 The rule is that of the growth study (`growth.Looks`): at two looks in a row, ranks above random weights, synergy above
-uncoupled series of the same memory, a reliable ranking. Each look has its share of alpha (5 %), so that texts drawn by
-chance pass at any of the planned looks in at most 5 % of runs, and at two in a row less often; bounds of random weights
-and surrogates are 97.5 % points at every look and not shared out. A look leaves the model as it was: modes of all
-modules, gradients and random states. It needs the whole model on one process.
+uncoupled series of the same memory and that excess above random weights' own, a reliable ranking. Each look has its
+share of alpha (5 %), so that texts drawn by chance pass at any of the planned looks in at most 5 % of runs, and at two
+in a row less often; bounds of random weights and surrogates are 97.5 % points at every look and not shared out. A look
+leaves the model as it was: modes of all modules, gradients and random states. It needs the whole model on one process.
 """
 
 import random
@@ -33,6 +33,7 @@ from brodmann.synergy.growth import (
     Looks,
     Series,
     contrast_of,
+    excess_contrast,
     lower_bounds,
     upper_of_initialisations,
 )
@@ -111,7 +112,7 @@ class Monitor:
         self._watch = watch or Watch()
         self._levels = spending(planned, self._watch.alpha, self._watch.spending)
         self._synergy = SynergySettings()
-        self._random: np.ndarray | None = None
+        self._random: _Initial | None = None
         self.passed: list[bool] = []
         """Whether each look passed; a run that goes on from a checkpoint puts its earlier looks here."""
         self.seconds = 0.0
@@ -156,9 +157,10 @@ class Monitor:
         looks = Looks(
             level=level,
             lower=_lower(band, level),
-            threshold=upper_of_initialisations(self._random),
+            threshold=upper_of_initialisations(self._random.ranks),
             excess_lower=np.stack(bounds),
             excess_threshold=np.array([[point] for _, point in excess]),
+            excess_random=np.array([upper_of_initialisations(each) for each in self._random.excess]),
             reliability=np.array([self._reliability(nodes, rng)]),
         )
         return Look(
@@ -191,18 +193,24 @@ class Monitor:
             len(self._texts), rng=rng, splits=100,
         ).reliability  # fmt: skip
 
-    def _initialisations(self, model: PreTrainedModel) -> np.ndarray:
-        found = []
+    def _initialisations(self, model: PreTrainedModel) -> "_Initial":
+        ranks, excess = [], []
         for seed in range(self._watch.random_models):
             fresh = fresh_model(type(model), model.config, self._watch.seed + seed, model.dtype).to(model.device)
             recording = self._record(fresh)
-            nodes = measure_nodes(recording, self._synergy)
-            profile = core.rank_profile(
-                nodes.synergy.mean(axis=0), nodes.redundancy.mean(axis=0), recording["layer"].values.astype(int)
-            )
-            found.append(float(contrast_of(profile, self._watch.contrast)))
+            one, other = self._initial(recording, np.random.default_rng([self._watch.seed, seed, 1]))
+            ranks.append(one)
+            excess.append(other)
             del fresh
-        return np.array(found)
+        return _Initial(np.array(ranks), np.array(excess).reshape(len(excess), len(KINDS)).T)
+
+    def _initial(self, recording: xr.Dataset, rng: np.random.Generator) -> tuple[float, list[float]]:
+        """Contrasts of one initialisation: of its ranks, and of its synergy above surrogates of each kind."""
+        nodes, layer = measure_nodes(recording, self._synergy), recording["layer"].values.astype(int)
+        profile = core.rank_profile(nodes.synergy.mean(axis=0), nodes.redundancy.mean(axis=0), layer)
+        parts, form = prompt_windows(recording, self._synergy), self._watch.contrast
+        drawn = [null_node_means(parts, kind, self._watch.surrogates, rng=rng).synergy for kind in KINDS]
+        return float(contrast_of(profile, form)), [excess_contrast(nodes.synergy, each, layer, form) for each in drawn]
 
     def _record(self, model: PreTrainedModel) -> xr.Dataset:
         # a tokenizer is asked for nothing but a padding token, and any will do
@@ -218,6 +226,16 @@ class Monitor:
         found = series.finish().rename(row="prompt").isel(token=slice(SKIPPED, None))
         units = subject.anatomy.units(self._watch.signal)
         return found.assign_coords(unit=units["unit"].to_numpy(), layer=("unit", units["layer"].to_numpy()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Initial:
+    """Contrasts of fresh random initialisations."""
+
+    ranks: np.ndarray
+    """(seed,)"""
+    excess: np.ndarray
+    """(null, seed), nats."""
 
 
 def _lower(band: Bootstrap, level: np.ndarray) -> np.ndarray:

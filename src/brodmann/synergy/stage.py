@@ -68,7 +68,7 @@ def study(
     functions = functions_of(chosen)
     nodes = [measure_nodes(recording, with_redundancy(chosen, function)) for function in functions]
     say("surrogates")
-    nulls = _nulls(recording, chosen, settings.growth_surrogates, seed)
+    nulls = surrogates_of(recording, chosen, settings.growth_surrogates, seed)
     continuous = prompt_windows(recording, replace(chosen, estimator="gaussian"))
     say("loss and induction")
     heard = _behaviour(recording, subject, settings)
@@ -109,7 +109,8 @@ def with_redundancy(settings: SynergySettings, function: str) -> SynergySettings
     return from_dict(SynergySettings, {**to_dict(settings), "redundancy": function})
 
 
-def _nulls(recording: xr.Dataset, chosen: SynergySettings, draws: int, seed: int) -> list[NodeMeans]:
+def surrogates_of(recording: xr.Dataset, chosen: SynergySettings, draws: int, seed: int) -> list[NodeMeans]:
+    """Node means of uncoupled surrogates of every prompt, one for each of `KINDS`."""
     parts = prompt_windows(recording, chosen)
     return [
         null_node_means(
