@@ -293,8 +293,10 @@ class _Block:
         heads = self.count()
         width = outputs // heads
         groups = (total - queries - keys) // width
-        found = arranged(layout.order, heads=heads, groups=groups, query_width=queries // heads, width=width)
-        if found.neurons != total or found.outputs != outputs:
+        fits = heads * width == outputs and queries % heads == 0 and groups > 0 and heads % groups == 0
+        sizes = {"heads": heads, "groups": groups, "query_width": queries // heads, "width": width}
+        found = arranged(layout.order, **sizes) if fits else None
+        if found is None or found.neurons != total:
             raise WeightsError(
                 f"{self.walk.checkpoint.name}: {total} queries, keys and values of {self.path}{layout.query} do not"
                 f" divide into {heads} heads of {width}"
