@@ -281,4 +281,4 @@ def test_our_own_models_have_the_shapes_of_their_configs():
     assert sum(step.kind == "mlp_out" for step in chain(open_checkpoint("nano-moe"))) == 6 * 8
     first, last = (chain(open_checkpoint("nano", step)) for step in ("step0", None))
     assert [step.tensors for step in first] == [step.tensors for step in last]
-    assert sum(step.sources * step.targets * len(step.tensors) for step in last) == 8 * 12 * 256**2
+    assert sum(step.sources * step.targets * len(step.tensors) for step in last) == 8 * 12 * 96**2
