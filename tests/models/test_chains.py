@@ -2,14 +2,18 @@ import re
 
 import numpy as np
 import pytest
+from transformers import AutoModelForCausalLM
 
 from brodmann.errors import WeightsError
+from brodmann.fractal.grids import whole
+from brodmann.fractal.one_hop import Matrix, count_edges
 from brodmann.models import families, load
 from brodmann.models.chains import INPUTS, chain
 from brodmann.models.heads import KEY, QUERY, VALUE, arranged, undivided
 from brodmann.models.packaged import PACKAGED
 from brodmann.models.rules import RULES
 from brodmann.models.shards import Checkpoint, Entry, from_model, open_checkpoint
+from brodmann.models.untrained import tiny_config
 from brodmann.models.weights import head_weights
 
 KINDS = ("official", "architectural")
@@ -282,3 +286,43 @@ def test_our_own_models_have_the_shapes_of_their_configs():
     first, last = (chain(open_checkpoint("nano", step)) for step in ("step0", None))
     assert [step.tensors for step in first] == [step.tensors for step in last]
     assert sum(step.sources * step.targets * len(step.tensors) for step in last) == 8 * 12 * 96**2
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "matrices_of_a_block"),
+    [
+        ("deepseek_v2", {"q_lora_rank": None}, 5 + 2),  # queries without a latent
+        ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}, 4),
+        ("falcon", {"multi_query": False, "parallel_attn": False}, 4),
+        ("phi3", {"num_key_value_heads": 2}, 4),
+        ("opt", {"do_layer_norm_before": False}, 6),
+    ],
+)
+def test_variants_of_a_family(family, changes, matrices_of_a_block):
+    config = tiny_config(family, **changes)
+    model = AutoModelForCausalLM.from_config(config)
+    steps = chain(from_model(model), "architectural")
+    assert sum(step.sources * step.targets * len(step.tensors) for step in steps) == sum(
+        value.numel() for value in matrices(model).values()
+    )
+    assert sum(bool(step.tensors) for step in steps if step.block == 0) == matrices_of_a_block
+    (heads,) = (step.heads for step in steps if step.kind == "attention" and step.block == 0)
+    groups = {"phi3": 2, "falcon": 2 if "num_kv_heads" in changes else 4}.get(family, 4)
+    assert (heads.heads, heads.groups) == (4, groups)
+    sequential = family in ("deepseek_v2", "phi3", "opt") or changes.get("parallel_attn") is False
+    assert any(step.target.endswith(".middle") for step in steps) == sequential
+
+
+def test_counting_edges_takes_the_pieces_as_they_are(tiny):
+    # An edge counts where 1 < 1/|w| <= 150: counted neuron by neuron from the model's own matrices.
+    for family in ("gpt2", "gpt_oss", "llama"):
+        checkpoint = from_model(tiny(family).model)
+        step = next(step for step in chain(checkpoint) if step.kind == "mlp_in")
+        found = [piece.read(checkpoint) for piece in step.tensors]
+        pairs = zip(step.tensors, found, strict=True)
+        ours = [Matrix(piece.name, each.raw, each.storage, piece.transposed) for piece, each in pairs]
+        assert {(each.sources, each.targets) for each in ours} == {(step.sources, step.targets)}
+        counts = count_edges(ours, whole(), [1.0] * len(ours))
+        largest = np.max([np.abs(read(checkpoint, piece)) for piece in step.tensors], axis=0)
+        distance = 1 / largest.astype(np.float64)
+        np.testing.assert_array_equal(counts[:, 1:-1].sum(1), ((distance > 1) & (distance <= 150)).sum(0))
