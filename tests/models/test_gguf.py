@@ -11,7 +11,9 @@ from transformers import GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
 
 from brodmann.errors import ModelError
 from brodmann.models import load
+from brodmann.models.chains import chain
 from brodmann.models.gguf_file import convert, read_weights
+from brodmann.models.shards import open_checkpoint
 from brodmann.models.untrained import tiny_config
 
 NAMES = {
@@ -272,3 +274,23 @@ def test_what_was_converted_says_where_it_came_from(little, cache):
     assert about["sha256"] == hashlib.sha256(little.read_bytes()).hexdigest()
     assert about["source"] == "little.gguf"
     assert load(little).provenance["weights_hash"] == f"sha256:{about['sha256']}"
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0"])
+def test_tensors_read_one_at_a_time_equal_the_opened_model(kind, family, tmp_path, tiny, cache):
+    path = tmp_path / "little.gguf"
+    write_gguf(path, tiny(family).model, tiny(family).tokenizer, gguf.GGMLQuantizationType[kind])
+    checkpoint, state = open_checkpoint(path), load(path, check=False).model.state_dict()
+    assert len([step for step in chain(checkpoint) if step.tensors]) == 4 * 6
+    for name, entry in checkpoint.tensors.items():
+        stored = checkpoint.read(name)
+        if stored.storage == "float32":
+            values = stored.raw
+        else:
+            wide = torch.float16 if stored.storage == "float16" else torch.bfloat16
+            values = torch.from_numpy(stored.raw.view(np.int16)).view(wide).float().numpy()
+        np.testing.assert_array_equal(values, state[name].numpy())
+        assert values.shape == entry.shape
+        if len(entry.shape) == 2:
+            np.testing.assert_array_equal(checkpoint.read(name, rows=slice(3, 7)).raw, stored.raw[3:7])

@@ -95,11 +95,11 @@ def chain(checkpoint: Checkpoint, kind: Chain = "official") -> tuple[Edges, ...]
     >>> from brodmann.models.shards import open_checkpoint
     >>> for step in chain(open_checkpoint("nano"))[:5]:
     ...     print(step.source, step.target, step.kind, step.sources, step.targets)
-    L0.input L0.qkv qkv 256 768
-    L0.qkv L0.attention attention 768 256
-    L0.attention L0.middle attention_out 256 256
-    L0.middle L0.hidden mlp_in 256 1024
-    L0.hidden L1.input mlp_out 1024 256
+    L0.input L0.qkv qkv 96 288
+    L0.qkv L0.attention attention 288 96
+    L0.attention L0.middle attention_out 96 96
+    L0.middle L0.hidden mlp_in 96 384
+    L0.hidden L1.input mlp_out 384 96
     """
     model_type = str(checkpoint.config.get("model_type", ""))
     if model_type not in RULES or model_type not in INPUTS:
@@ -293,8 +293,10 @@ class _Block:
         heads = self.count()
         width = outputs // heads
         groups = (total - queries - keys) // width
-        found = arranged(layout.order, heads=heads, groups=groups, query_width=queries // heads, width=width)
-        if found.neurons != total or found.outputs != outputs:
+        fits = heads * width == outputs and queries % heads == 0 and groups > 0 and heads % groups == 0
+        sizes = {"heads": heads, "groups": groups, "query_width": queries // heads, "width": width}
+        found = arranged(layout.order, **sizes) if fits else None
+        if found is None or found.neurons != total:
             raise WeightsError(
                 f"{self.walk.checkpoint.name}: {total} queries, keys and values of {self.path}{layout.query} do not"
                 f" divide into {heads} heads of {width}"

@@ -1,6 +1,7 @@
 """Which neurons of a layer's queries, keys and values reach which outputs of its attention. No torch."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -35,6 +36,10 @@ class Heads:
     """(neuron,) head of a query, group of a key or value, or `ALL`."""
     index: NDArray[np.int64]
     """(neuron,) which one it is of those of its role and head."""
+
+    def __post_init__(self) -> None:
+        for each in (self.role, self.head, self.index):
+            each.setflags(write=False)  # the blocks of a model share them
 
     @property
     def neurons(self) -> int:
@@ -85,6 +90,7 @@ class Heads:
         return np.asarray(np.where(role == QUERY, same, listens))
 
 
+@lru_cache(maxsize=64)
 def arranged(
     order: Literal["separate", "grouped", "blocks", "latent"],
     *,
@@ -136,6 +142,7 @@ def arranged(
     )
 
 
+@lru_cache(maxsize=64)
 def undivided(queries: int, keys: int, values: int) -> Heads:
     """Queries, keys and values in this order, heads ignored: keys and values reach every output."""
     sizes = (queries, keys, values)

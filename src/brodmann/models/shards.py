@@ -49,7 +49,7 @@ class Checkpoint:
     >>> nano = open_checkpoint("nano", "step0")
     >>> stored = nano.read("gpt_neox.layers.0.attention.dense.weight")
     >>> stored.storage, stored.raw.shape, stored.raw.dtype.name
-    ('float16', (256, 256), 'uint16')
+    ('float16', (96, 96), 'uint16')
     """
 
     name: str
