@@ -10,6 +10,7 @@ from brodmann.errors import SettingsError
 from brodmann.settings import (
     AccuracySettings,
     AllocationSettings,
+    FractalSettings,
     LesionSettings,
     MapSettings,
     RecordSettings,
@@ -48,6 +49,10 @@ _RANGES: dict[type, tuple[_Range, ...]] = {
     TrackSettings: (
         _Range("growth_null_models", 0), _Range("growth_surrogates", 2), _Range("growth_bootstraps", 1),
         _Range("growth_subsets", 1), _Range("induction_sequences", 2), _Range("induction_tokens", 4),
+    ),
+    FractalSettings: (
+        _Range("r_max", 5, 60_000), _Range("min_degree", 1), _Range("fractal_nulls", 2), _Range("initialisations", 2),
+        _Range("fractal_bootstraps", 1), _Range("tails_up_to", 1),
     ),
 }  # fmt: skip
 

@@ -267,6 +267,35 @@ class TrackSettings:
 
 
 @dataclass(frozen=True)
+class FractalSettings:
+    """How the graph of weights is measured."""
+
+    chain: Literal["official", "architectural"] = "official"
+    """Which matrices follow which:
+    official: attention, then MLP, as the released code
+    architectural: as the model computes
+    """
+    r_max: int = 150
+    """Longest distance 1/|w| of an edge on the official grid; a smaller weight is no edge."""
+    min_degree: int = 11
+    """Neurons with fewer edges are left out."""
+    gate: Literal["shorter", "up_only"] = "shorter"
+    """Gated MLPs: the shorter of the two parallel edges counts, or the gate is ignored."""
+    fractal_nulls: int = 3
+    """Draws of each null: matched noise, permuted entries, permuted rows."""
+    initialisations: int = 5
+    """Networks drawn from the published initialisation."""
+    fractal_bootstraps: int = 200
+    """Bootstrap draws of neurons."""
+    tails: bool = True
+    """Whether tail exponents of the matrices' spectra are computed, for comparison."""
+    tails_up_to: int = 2048
+    """Matrices whose smaller side is larger are left out of it: their eigenvalues take minutes."""
+    scores: str | None = None
+    """Table of benchmark scores (.csv with the columns model, step, task, metric, value)."""
+
+
+@dataclass(frozen=True)
 class MapSettings:
     """Everything that a run does: `brodmann map` and the commands that add to its atlas."""
 
@@ -277,6 +306,7 @@ class MapSettings:
     allocation: AllocationSettings = field(default_factory=AllocationSettings)
     accuracy: AccuracySettings = field(default_factory=AccuracySettings)
     track: TrackSettings = field(default_factory=TrackSettings)
+    fractal: FractalSettings = field(default_factory=FractalSettings)
     seed: int = 0
     """Seed of everything random; each task derives its own from this and its key."""
 

@@ -113,7 +113,7 @@ class TestNulls:
         weights = (rng.normal(0, 0.05, (150, 80)) * sources * targets).astype(np.float32)
         matrix, grid = Matrix("w", weights, "float32"), whole()
         counts = count_edges([matrix], grid, [1.0])
-        entries = permuted_counts(counts, rng)
+        entries = permuted_counts(counts.sum(axis=0, dtype=np.int64), 80, 150, rng)
         assert np.array_equal(entries.sum(axis=0), counts.sum(axis=0))
         assert np.all(entries.sum(axis=1) == 150)
         one, two = row_permuted_counts(edge_codes([matrix], grid, [1.0]), 80, grid, [1, 2])

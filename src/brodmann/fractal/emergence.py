@@ -41,6 +41,11 @@ class Point:
     width: float
 
 
+def fixed(at: Point, draws: int) -> Replicates:
+    """Replicates of a point that is known: it does not vary."""
+    return Replicates(np.full(draws, at.alpha0), np.full(draws, at.width))
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number with its interval."""

@@ -1,7 +1,7 @@
 """Weights with the same size but without the structure: what a spectrum would be by chance.
 
 Four nulls, from weak to strict. `gaussian_counts`: normal noise with each matrix's own root mean square (or with the
-deviation of an initialisation). `permuted_counts`: the entries of each matrix in random places. `row_permuted_codes`:
+deviation of an initialisation). `permuted_counts`: the entries of each matrix in random places. `row_permuted_counts`:
 the entries of each target neuron in random order, so that only the sources lose what is theirs. One-hop counts of the
 first two are drawn directly, from their exact distributions (multinomial; multivariate hypergeometric), at a cost that
 depends on the neurons and not on the weights; the third shuffles.
@@ -61,19 +61,20 @@ def gaussian_counts(sources: int, targets: int, probabilities: Array, rng: np.ra
     return rng.multinomial(targets, probabilities / probabilities.sum(), size=sources).astype(np.uint32)
 
 
-def permuted_counts(counts: Counts, rng: np.random.Generator) -> Counts:
+def permuted_counts(totals: NDArray[np.int64], sources: int, targets: int, rng: np.random.Generator) -> Counts:
     """Counts after the entries of a matrix were put in random places.
 
     Parameters
     ----------
-    counts : (source, code)
-        Those of the matrix; each source has the same number of entries.
+    totals : (code,)
+        How many of the entries have each code.
+    sources, targets
+        Shape of the matrix.
     """
-    left = counts.sum(axis=0, dtype=np.int64)
-    entries = int(counts[0].sum())
-    found = np.empty_like(counts)
-    for at in range(len(counts) - 1):
-        found[at] = rng.multivariate_hypergeometric(left, entries, method="marginals")
+    left = totals.copy()
+    found = np.empty((sources, len(totals)), np.uint32)
+    for at in range(sources - 1):
+        found[at] = rng.multivariate_hypergeometric(left, targets, method="marginals")
         left -= found[at]
     found[-1] = left
     return found

@@ -78,6 +78,13 @@ def moments(matrix: Matrix) -> Moments:
     return Moments(float(np.sqrt(squares / flat.size)), float(total / flat.size), float(largest))
 
 
+def numbers(matrix: Matrix) -> NDArray[np.floating]:
+    """Weights as floating-point numbers."""
+    if matrix.storage in ("float16", "bfloat16"):
+        return widen(matrix.raw.reshape(-1), matrix.storage).reshape(matrix.raw.shape)  # type: ignore[arg-type]
+    return matrix.raw  # type: ignore[return-value]
+
+
 def edge_codes(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) -> Iterator[Codes]:
     """Codes of a matrix's weights, by blocks of rows.
 

@@ -32,6 +32,7 @@ class Correlation:
     spearman_interval: tuple[float, float]
     partial: float
     """Spearman's, given log step: of the residuals of ranks."""
+    partial_interval: tuple[float, float]
     n: int
 
 
@@ -90,13 +91,24 @@ def correlate(
         raise WeightsError(f"{n} checkpoints have both a value and a score; a correlation needs {FEWEST}")
     chosen = _blocks(n, draws, rng)
     ends = [0.5 - level / 2, 0.5 + level / 2]
-    drawn = np.array([_both(values[rows], scores[rows]) for rows in chosen])
-    low, high = np.nanquantile(drawn, ends, axis=0) if np.isfinite(drawn).any() else np.full((2, 2), np.nan)
+    clock = np.log1p(steps)
+    drawn = np.array(
+        [(*_both(values[rows], scores[rows]), partial(values[rows], scores[rows], clock[rows])) for rows in chosen]
+    )
+    low, high = _quantiles(drawn, ends)
     pearson, spearman = _both(values, scores)
     return Correlation(
-        pearson, (float(low[0]), float(high[0])), spearman, (float(low[1]), float(high[1])),
-        partial(values, scores, np.log1p(steps)), n,
-    )  # fmt: skip
+        pearson, (low[0], high[0]), spearman, (low[1], high[1]), partial(values, scores, clock), (low[2], high[2]), n
+    )
+
+
+def _quantiles(drawn: Float[Array, "draw value"], ends: list[float]) -> tuple[list[float], list[float]]:
+    """Both ends of each column's finite draws; NaN where there are none."""
+    found = []
+    for column in drawn.T:
+        finite = column[np.isfinite(column)]
+        found.append(np.quantile(finite, ends).tolist() if len(finite) else [float("nan")] * 2)
+    return [low for low, _ in found], [high for _, high in found]
 
 
 def partial(values: Float[Array, " step"], scores: Float[Array, " step"], given: Float[Array, " step"]) -> float:

@@ -1,0 +1,15 @@
+"""The weight graph: distances 1/|w| between neurons, its multifractal spectrum, and the degree of emergence.
+
+`study` asks the question of a checkpoint or of a series and gives a Dataset with nulls and findings; `spectrum`,
+`one_hop`, `paths`, `nulls` and `emergence` hold the mathematics; `graphs` has graphs whose spectrum is known.
+"""
+
+# Imported at once: a lazy name would become the module `study` as soon as somebody imports that.
+from brodmann.fractal import emergence, graphs, paths, spectrum
+from brodmann.fractal.study import study
+
+__all__ = ["emergence", "graphs", "paths", "spectrum", "study"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,271 @@
+"""What may be said of a weight graph: emergence, and whether it is more than scale, entries or rows would give.
+
+Source of the claims: Xiao et al. 2025 (ICLR, arXiv 2402.09099). Interval: neurons drawn again within their layers, the
+same ones at both ends of the training. They are one run's neurons: nothing is said about another run. Each null is a
+few networks; p takes their spread and the neurons' together (Student's t, Welch and Satterthwaite).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy import stats as distributions
+
+from brodmann.errors import WeightsError
+from brodmann.fractal import emergence
+from brodmann.fractal.emergence import Estimate, Point
+from brodmann.fractal.scores import FEWEST, correlate
+from brodmann.stats import Finding, conclude, correct
+from brodmann.stats.finding import UNTESTED
+
+SOURCE = "Xiao et al. 2025, arXiv 2402.09099"
+NULL_WORDS = {
+    "matched_scale": "normal noise with each matrix's own root mean square",
+    "permuted_entries": "entries of each matrix in random places",
+    "permuted_rows": "entries of each target neuron shuffled among its sources",
+}
+_BEYOND = {
+    "matched_scale": "The degree of emergence exceeds that of noise of the same scale",
+    "permuted_entries": "The degree of emergence exceeds that of the same entries in random places",
+    "permuted_rows": "The degree of emergence exceeds that of rows shuffled among their sources",
+}
+_ONE_RUN = "one training run: the interval is over its neurons, and says nothing of another run"
+_OFFICIAL = "1/|w| in whole numbers: the released code's grid, on which noise that only grows emerges too"
+
+
+def point(result: xr.Dataset, grid: int, step: int) -> Point:
+    """alpha0 and width of one checkpoint."""
+    return Point(float(result["alpha0"].values[grid, step]), float(result["width"].values[grid, step]))
+
+
+def findings(result: xr.Dataset, seed: int) -> tuple[Finding, ...]:
+    """All claims that a result allows, p values corrected for their number."""
+    found = [_rises(result, seed)]
+    found += [_beyond(result, null, seed) for null in result["null"].values.tolist()]
+    found.append(_scale_free(result, seed))
+    if result.sizes["step"] >= FEWEST:
+        found.append(_widens(result, seed))
+    if "score_partial" in result:
+        found += _scores(result, seed)
+    return correct(found)
+
+
+def _estimate(result: xr.Dataset, grid: str) -> Estimate:
+    last = result.isel(step=-1).sel(grid=grid)
+    low, high = (float(each) for each in last["emergence_interval"].values)
+    return Estimate(float(last["emergence"]), low, high, float(last["emergence_deviation"]))
+
+
+def _words(result: xr.Dataset) -> list[str]:
+    """Where the emergence is counted from, and what must be known of both exponents."""
+    reference = str(result.attrs.get("reference", ""))
+    last = result.isel(step=-1).sel(grid="official")
+    said = f"alpha0 {float(last['alpha0']):.3g}, width {float(last['width']):.3g}; counted from {reference}"
+    simulated = [] if result.attrs.get("own_start") else ["no step 0 is at hand: its place takes a simulated network"]
+    return [said, *simulated, _ONE_RUN]
+
+
+def _neurons(result: xr.Dataset) -> int:
+    return int(result["kept"].values[0, -1])
+
+
+def _start_draws(result: xr.Dataset, grid: str) -> np.ndarray:
+    """Degree of emergence of fresh networks of the beginning, against the beginning."""
+    if "initial" in result:
+        drawn = result["initial"].sel(grid=grid).values
+        alpha0, width = drawn.mean(axis=0)
+        return emergence.degree(drawn[:, 0], drawn[:, 1], float(alpha0), float(width))
+    start = result.isel(step=0).sel(grid=grid)
+    noise = start.sel(null="matched_scale")
+    return emergence.degree(
+        noise["null_alpha0"].values, noise["null_width"].values, float(start["alpha0"]), float(start["width"])
+    )
+
+
+def _rises(result: xr.Dataset, seed: int) -> Finding:
+    found, null = _estimate(result, "official"), _start_draws(result, "official")
+    return _concluded(
+        "emergence_rises", "The weight graph has a positive degree of emergence since the beginning", found, null,
+        "fresh networks of the beginning", result, seed, [_OFFICIAL],
+    )  # fmt: skip
+
+
+def _scale_free(result: xr.Dataset, seed: int) -> Finding:
+    found = _estimate(result, "scale_free")
+    null = result["null_emergence"].sel(grid="scale_free", null="matched_scale").isel(step=-1).values
+    said = ["rms/|w| on 40 geometric radii: a matrix that only grows does not change"]
+    claim = "In units of each matrix's own scale, the weight graph has a positive degree of emergence"
+    return _concluded("emergence_scale_free", claim, found, null, NULL_WORDS["matched_scale"], result, seed, said)
+
+
+def _concluded(
+    name: str, claim: str, found: Estimate, null: np.ndarray, words: str, result: xr.Dataset, seed: int,
+    caveats: Sequence[str],
+) -> Finding:  # fmt: skip
+    p = emergence.p_above(found, null)
+    return conclude(
+        name, claim, estimate=found.value, interval=_interval(found), nulls={words: null},
+        p_values={words: p if np.isfinite(p) else 1.0}, units="degree of emergence", n=_neurons(result),
+        unit_of_inference="neuron", source=SOURCE, seed=seed, caveats=[*_undefined(found), *_words(result), *caveats],
+    )  # fmt: skip
+
+
+def _interval(found: Estimate) -> tuple[float, float]:
+    return (found.low, found.high) if np.isfinite(found.low) else (-np.inf, np.inf)
+
+
+def _undefined(found: Estimate) -> list[str]:
+    if np.isfinite(found.value) and np.isfinite(found.low):
+        return []
+    return [f"{UNTESTED}: alpha0 or the first width is not positive, so the degree is undefined"]
+
+
+def _beyond(result: xr.Dataset, null: str, seed: int) -> Finding:
+    at = result.sel(grid="official", null=null).isel(step=-1)
+    low, high = (float(each) for each in at["excess_interval"].values)
+    drawn = at["null_emergence"].values
+    found = Estimate(float(at["excess"]), low, high, np.nan)
+    own = f"the null's own degree is {np.nanmean(drawn):.3g}"
+    free = result.sel(grid="scale_free", null=null).isel(step=-1)
+    beside = f"on the scale-free grid the difference is {float(free['excess']):.3g}"
+    p = float(at["excess_p"])
+    return conclude(
+        f"emergence_beyond_{null}", _BEYOND[null], estimate=found.value, interval=_interval(found),
+        nulls={NULL_WORDS[null]: drawn - np.nanmean(drawn)}, p_values={NULL_WORDS[null]: p if np.isfinite(p) else 1.0},
+        units="degree of emergence, above the null", n=_neurons(result), unit_of_inference="neuron", source=SOURCE,
+        seed=seed, caveats=[*_undefined(found), own, beside, *_words(result)],
+    )  # fmt: skip
+
+
+def _widens(result: xr.Dataset, seed: int) -> Finding:
+    """The spectrum widens until some checkpoint, and alpha0 falls from there to the end, more than that of noise does."""
+    grid = result.sel(grid="official")
+    noise = grid.sel(null="matched_scale")
+    width, alpha0 = grid["width"].values, grid["alpha0"].values
+    widest, last = int(np.argmax(width)), len(width) - 1
+    drift, gain = float(alpha0[last] - alpha0[widest]), float(width[widest] - width[0])
+    spread = _deviation(grid["replicate_alpha0"].values, last, widest)
+    gained = _deviation(grid["replicate_width"].values, widest, 0)
+    their = noise["null_alpha0"].values[:, last] - noise["null_alpha0"].values[:, widest]  # (draw,)
+    beyond = emergence.p_above(Estimate(-drift, np.nan, np.nan, spread), -their)
+    p_values = {
+        "no widening before the widest checkpoint": float(distributions.norm.sf(gain / gained)) if gained > 0 else 1.0,
+        "drift of noise of the same scale": beyond if np.isfinite(beyond) else 1.0,
+    }
+    return conclude(
+        "widens_then_drifts",
+        "The spectrum widens and then drifts to smaller exponents, further than that of noise of the same scale",
+        estimate=drift - float(their.mean()), direction="less",
+        interval=_around(drift - float(their.mean()), spread) if widest < last else (-np.inf, np.inf),
+        p_values=p_values, units="alpha0 (drift from the widest checkpoint to the last, minus noise's)",
+        n=_neurons(result), unit_of_inference="neuron", source=SOURCE, seed=seed,
+        caveats=[
+            *([] if widest < last else [f"{UNTESTED}: the last checkpoint is the widest"]),
+            f"widest at step {result['step'].values[widest]:g}, by {gain:.2g} over the beginning",
+            f"alpha0 drifts by {drift:.2g} from there, that of noise of the same scale by {their.mean():.2g}", _ONE_RUN,
+        ],
+    )  # fmt: skip
+
+
+def _deviation(replicates: np.ndarray, later: int, earlier: int) -> float:
+    """Standard error of a difference between two checkpoints whose replicates (step, draw) are paired."""
+    paired = replicates[later] - replicates[earlier]
+    return float(paired.std(ddof=1)) if paired.size > 1 else 0.0
+
+
+def _around(value: float, deviation: float) -> tuple[float, float]:
+    half = float(distributions.norm.ppf(0.975)) * deviation
+    return value - half, value + half
+
+
+def correlations(result: xr.Dataset, table: pd.DataFrame, model: str, rng: np.random.Generator) -> xr.Dataset:
+    """Correlations of emergence, exponents and plain quantities with each score over the checkpoints.
+
+    Raises
+    ------
+    WeightsError
+        If the table speaks of no score at four or more of the checkpoints.
+    """
+    rows = rows_of(table, model)
+    steps = result["step"].values
+    quantities = {
+        "emergence": result["emergence"].sel(grid="official").values,
+        "emergence, scale-free": result["emergence"].sel(grid="scale_free").values,
+        "alpha0": result["alpha0"].sel(grid="official").values, "width": result["width"].sel(grid="official").values,
+        **{str(name): result["baseline"].sel(quantity=name).values for name in result["quantity"].values},
+    }  # fmt: skip
+    names, found = [], []
+    for (task, metric), part in rows.groupby(["task", "metric"], sort=False):
+        by_step = part.groupby("step")["value"].mean()
+        there = np.isin(steps, by_step.index.to_numpy(dtype=float))
+        if there.sum() < FEWEST:
+            continue
+        scores = by_step.reindex(steps[there]).to_numpy(dtype=float)
+        names.append(f"{task} ({metric})")
+        found.append([_correlated(values[there], scores, steps[there], rng) for values in quantities.values()])
+    if not names:
+        raise WeightsError(f"the table of scores has no task with values at {FEWEST} or more of these checkpoints")
+    values = np.array(found, dtype=np.float64)  # score, quantity, (pearson, 2, spearman, 2, partial, 2)
+    names_of = ("pearson", "pearson_interval", "spearman", "spearman_interval", "partial", "partial_interval")
+    variables: dict[str, Any] = {}
+    for at, name in zip((0, 1, 3, 4, 6, 7), names_of, strict=True):
+        bound = name.endswith("interval")
+        dims = ("score", "compared", "bound") if bound else ("score", "compared")
+        variables[f"score_{name}"] = (dims, values[..., at : at + 2] if bound else values[..., at])
+    variables["score_count"] = ("score", values[:, 0, 9])
+    return xr.Dataset(variables, coords={"score": names, "compared": list(quantities)})
+
+
+def _correlated(values: np.ndarray, scores: np.ndarray, steps: np.ndarray, rng: np.random.Generator) -> list[float]:
+    known = np.isfinite(values)
+    if known.sum() < FEWEST:
+        return [np.nan] * 9 + [float(known.sum())]
+    each = correlate(values[known], scores[known], steps[known], rng)
+    return [
+        each.pearson, *each.pearson_interval, each.spearman, *each.spearman_interval, each.partial,
+        *each.partial_interval, float(each.n),
+    ]  # fmt: skip
+
+
+def rows_of(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Rows that speak of a model: by its name or the last part of it; all where the table knows one model only."""
+    known = table["model"].astype(str)
+    short = model.rstrip("/").rpartition("/")[2]
+    chosen = table[known.isin([model, short])]
+    if len(chosen):
+        return chosen
+    if known.nunique() == 1:
+        return table
+    raise WeightsError(f"the table of scores does not speak of {short}; it has {', '.join(sorted(known.unique())[:8])}")
+
+
+def _scores(result: xr.Dataset, seed: int) -> list[Finding]:
+    found = []
+    for name in result["score"].values.tolist():
+        at = result.sel(score=name, compared="emergence")
+        clock = float(result["score_spearman"].sel(score=name, compared="log_step"))
+        low, high = (float(each) for each in at["score_partial_interval"].values)
+        value = float(at["score_partial"])
+        finite = np.isfinite([value, low, high]).all()
+        found.append(
+            conclude(
+                f"emergence_goes_with_{_slug(name)}",
+                f"Emergence ranks the checkpoints by '{name}' beyond what the training step alone does",
+                estimate=value, interval=(low, high) if finite else (-np.inf, np.inf),
+                units="Spearman correlation, given log step", n=int(at["score_count"]), unit_of_inference="checkpoint",
+                source=SOURCE, seed=seed,
+                caveats=[
+                    *([] if finite else [f"{UNTESTED}: nothing is left of the ranks once the step is known"]),
+                    f"Spearman correlation {float(at['score_spearman']):.3g}; of log step alone {clock:.3g}",
+                    f"Pearson correlation {float(at['score_pearson']):.3g}",
+                    "no null model: the interval is a block bootstrap over checkpoints, few and not independent",
+                ],
+            )
+        )  # fmt: skip
+    return found
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name.lower()).strip("_")

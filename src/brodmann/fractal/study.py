@@ -1,0 +1,255 @@
+"""Is the graph of weights organised beyond its scale, and did that grow in training? The study of the weight graph.
+
+Spectra of one checkpoint or of a series (`weigh`), the degree of emergence against step 0 or, where there is none,
+against networks drawn from the published initialisation, the same degree of three nulls, plain quantities beside it,
+and correlations with benchmark scores. Weights alone are read: no model is built and nothing is recorded.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from brodmann.errors import SettingsError, WeightsError
+from brodmann.fractal import claims, emergence
+from brodmann.fractal.emergence import Estimate
+from brodmann.fractal.network import Replicates
+from brodmann.fractal.scores import read_scores
+from brodmann.fractal.weigh import GRIDS, NULLS, SLOPE_BINS, Arrays, weigh
+from brodmann.models.shards import Checkpoint
+from brodmann.partial import Partial
+from brodmann.ranges import check_ranges
+from brodmann.settings import FractalSettings, digest, to_dict
+
+Progress = Callable[[str, float], None]
+
+BASELINES = ("log_step", "rms", "weighted_degree", "share_within", "tail_exponent")
+_SCALARS = ("alpha0", "width", "asymmetry", "kept", "neurons", "beyond")
+
+
+def study(
+    checkpoints: Sequence[Checkpoint],
+    *,
+    steps: Sequence[float] = (),
+    settings: FractalSettings | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    partial: Partial | None = None,
+    workers: int | None = None,
+) -> xr.Dataset:
+    """Measure the weight graph of a checkpoint, or of a series of one training.
+
+    Parameters
+    ----------
+    checkpoints
+        In the order of training; the architecture of all is that of the first.
+    steps
+        Training step of each; of a single checkpoint it may be left out, it is then the end of a training whose
+        beginning is drawn from the published initialisation.
+    settings
+        What is measured.
+    seed
+        Of nulls, replicates and initialisations.
+    progress
+        Told the name of each part and its finished share.
+    partial
+        Keeps finished checkpoints.
+    workers
+        Threads; as many as there are cores where none are given.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``step``: ``alpha0``, ``width``, ``asymmetry``, ``kept``, ``neurons``, ``beyond`` (grid, step); ``tau``,
+        ``alpha``, ``f``, ``r_squared`` (grid, step, q); ``replicate_alpha0``, ``replicate_width`` (grid, step,
+        replicate); ``emergence``, ``emergence_deviation`` (grid, step), ``emergence_interval`` (grid, step, bound);
+        ``null_alpha0``, ``null_width``, ``null_emergence`` (grid, null, draw, step); ``excess``, ``excess_p`` (grid,
+        null, step), ``excess_interval`` (..., bound); ``initial`` (grid, initialisation, exponent: alpha0 and width)
+        where there is no step 0; ``kind_alpha0``, ``kind_width`` (grid, kind, step); ``layer_alpha0``,
+        ``layer_width``, ``layer_kept`` (grid, step, part), parts with ``part_kind`` and ``part_block``; ``slopes``
+        (grid, step, slope_bin), counts of neurons; ``baseline`` (quantity, step); ``neuron_slope`` (neuron) of the
+        last checkpoint on the official grid; with scores ``score_pearson``, ``score_spearman``, ``score_partial``
+        (score, compared) and their intervals (..., bound). ``findings`` in the attributes.
+
+    Raises
+    ------
+    SettingsError
+        If steps do not fit the checkpoints.
+    WeightsError
+        If weights cannot be read or make no network.
+    """
+    started = time.perf_counter()
+    settings = settings or FractalSettings()
+    check_ranges(settings)
+    places = _steps(checkpoints, steps)
+    table = None if settings.scores is None else read_scores(settings.scores)
+    say = progress or (lambda _name, _share: None)
+    threads = workers or os.cpu_count() or 1
+    own_start = len(places) > 1 and places[0] == 0
+    measured: list[Arrays] = []
+    for number, checkpoint in enumerate(checkpoints):
+        key = f"weighed {digest([number, checkpoint.name, checkpoint.revision, to_dict(settings), seed])}"
+        kept = None if partial is None else partial.get(key)
+        if kept is None:
+            told = _within(say, checkpoint, number, len(checkpoints))
+            initial = number == 0 and not own_start
+            kept = weigh(checkpoint, settings, seed=seed, workers=threads, say=told, initial=initial)
+            if partial is not None:
+                partial.put(key, kept)
+        _refuse_other_network(kept, measured, checkpoint)
+        measured.append(kept)
+    say("findings", 0.0)
+    result = _assembled(measured, places, checkpoints)
+    result = result.merge(_emerged(measured, result, own_start))
+    if table is not None:
+        result = result.merge(claims.correlations(result, table, _model(checkpoints), np.random.default_rng(seed)))
+    result.attrs = {
+        "title": f"Weight graph of {checkpoints[-1].name}",
+        "settings": json.dumps(to_dict(settings)),
+        "reference": "step 0" if own_start else f"initialisation, {measured[0]['initialisation'][0]}",
+        "own_start": int(own_start),
+        "seed": seed,
+        "flags": json.dumps({grid: measured[-1][f"{grid}.flags"].tolist() for grid in GRIDS}),
+        "seconds": time.perf_counter() - started,
+    }
+    result.attrs["findings"] = json.dumps([each.to_dict() for each in claims.findings(result, seed)])
+    return result
+
+
+def _steps(checkpoints: Sequence[Checkpoint], steps: Sequence[float]) -> list[float]:
+    if not checkpoints:
+        raise SettingsError("no checkpoint was given")
+    if not steps and len(checkpoints) == 1:
+        return [float("nan")]
+    if len(steps) != len(checkpoints):
+        raise SettingsError(f"{len(checkpoints)} checkpoints and {len(steps)} steps: each needs one")
+    if any(one >= other for one, other in pairwise(steps)):
+        raise SettingsError("the steps must rise")
+    return [float(each) for each in steps]
+
+
+def _within(say: Progress, checkpoint: Checkpoint, number: int, count: int) -> Progress:
+    if count == 1:
+        return say
+    called = checkpoint.revision or checkpoint.name.rstrip("/").rpartition("/")[2]
+    return lambda name, share: say(f"{called} ({number + 1}/{count}): {name}", share)
+
+
+def _model(checkpoints: Sequence[Checkpoint]) -> str:
+    return checkpoints[-1].name
+
+
+def _refuse_other_network(kept: Arrays, before: Sequence[Arrays], checkpoint: Checkpoint) -> None:
+    """A series is one network: the same layers of as many neurons."""
+    if not before:
+        return
+    first = before[0]
+    neurons = [int(each["official.scalars"][4]) for each in (first, kept)]
+    if kept["layer"].tolist() != first["layer"].tolist() or neurons[0] != neurons[1]:
+        raise WeightsError(
+            f"{checkpoint.name} {checkpoint.revision or ''} has other layers or neurons than the first checkpoint:"
+            " a series is one network through its training"
+        )
+
+
+def _stack(measured: Sequence[Arrays], name: str) -> NDArray[np.float64]:
+    """(grid, step, ...) of an array that is kept by grid."""
+    return np.array([[each[f"{grid}.{name}"] for each in measured] for grid in GRIDS], dtype=np.float64)
+
+
+def _assembled(measured: Sequence[Arrays], places: Sequence[float], checkpoints: Sequence[Checkpoint]) -> xr.Dataset:
+    first, last = measured[0], measured[-1]
+    by_step = ("grid", "step")
+    scalars = _stack(measured, "scalars")
+    variables: dict[str, Any] = {name: (by_step, scalars[:, :, at]) for at, name in enumerate(_SCALARS)}
+    variables |= {name: ((*by_step, "q"), _stack(measured, name)) for name in ("tau", "alpha", "f", "r_squared")}
+    layers = _stack(measured, "layers")
+    for at, name in enumerate(("layer_alpha0", "layer_width", "layer_kept")):
+        variables[name] = ((*by_step, "part"), layers[..., at])
+    names = sorted({str(kind) for each in measured for kind in each["official.kind_names"]}, key=_in_order(first))
+    kinds = np.full((2, len(names), len(measured), 2), np.nan)
+    for g, grid in enumerate(GRIDS):
+        for s, each in enumerate(measured):
+            for k, kind in enumerate(each[f"{grid}.kind_names"].tolist()):
+                if kind in names:
+                    kinds[g, names.index(kind), s] = each[f"{grid}.kinds"][k]
+    variables |= {f"kind_{n}": (("grid", "kind", "step"), kinds[..., at]) for at, n in enumerate(("alpha0", "width"))}
+    replicates = _stack(measured, "replicates")
+    variables |= {
+        f"replicate_{name}": ((*by_step, "replicate"), replicates[:, :, at])
+        for at, name in enumerate(("alpha0", "width"))
+    }
+    variables["slopes"] = ((*by_step, "slope_bin"), _stack(measured, "slopes"))
+    plain = np.array([each["baselines"] for each in measured], dtype=np.float64).T
+    plain = np.concatenate([np.log1p(np.array(places))[None], plain])
+    variables["baseline"] = (("quantity", "step"), plain)
+    variables["neuron_slope"] = ("neuron", last["neuron_slope"])
+    return xr.Dataset(
+        variables,
+        coords={
+            "grid": list(GRIDS), "step": np.array(places), "q": first["official.q"],
+            "checkpoint": ("step", [each.revision or each.name for each in checkpoints]),
+            "part": first["layer"].tolist(), "part_kind": ("part", first["layer_kind"].tolist()),
+            "part_block": ("part", first["layer_block"].astype(int)), "kind": names, "quantity": list(BASELINES),
+            "slope_bin": (SLOPE_BINS[:-1] + SLOPE_BINS[1:]) / 2,
+            "neuron_part": ("neuron", first["layer"][last["neuron_layer"].astype(int)].tolist()),
+        },
+    )  # fmt: skip
+
+
+def _in_order(first: Arrays) -> Callable[[str], int]:
+    kinds = list(dict.fromkeys(first["layer_kind"].tolist()))
+    return lambda kind: kinds.index(kind) if kind in kinds else len(kinds)
+
+
+def _emerged(measured: Sequence[Arrays], result: xr.Dataset, own_start: bool) -> xr.Dataset:
+    """Degrees of emergence of the network and of its nulls."""
+    nulls = _stack(measured, "nulls").transpose(0, 2, 3, 1, 4)  # grid, null, draw, step, (alpha0, width)
+    initial = None if own_start else np.array([measured[0][f"{grid}.initial"] for grid in GRIDS])
+    shape = result["alpha0"].shape
+    value, deviation, bounds = np.full(shape, np.nan), np.full(shape, np.nan), np.full((*shape, 2), np.nan)
+    of_nulls = np.full(nulls.shape[:-1], np.nan)
+    excess, within = np.full((len(GRIDS), len(NULLS), shape[1]), np.nan), np.full((2, len(NULLS), shape[1], 2), np.nan)
+    p = np.full(excess.shape, np.nan)
+    for g in range(len(GRIDS)):
+        drawn = [Replicates(*each[f"{GRIDS[g]}.replicates"]) for each in measured]
+        start = _reference(result, g, initial)
+        for s in range(shape[1]):
+            now = claims.point(result, g, s)
+            begun = drawn[0] if own_start else emergence.fixed(start, len(drawn[s].alpha0))
+            found = (
+                Estimate(0.0, 0.0, 0.0, 0.0) if own_start and not s else emergence.interval(now, start, drawn[s], begun)
+            )
+            value[g, s], deviation[g, s], bounds[g, s] = found.value, found.deviation, (found.low, found.high)
+            for k in range(len(NULLS)):
+                # a null's own beginning where it has one: noise of step 0's size, drawn with the same seed
+                first = nulls[g, k, :, 0].T if own_start else np.array([[start.alpha0], [start.width]])
+                of_nulls[g, k, :, s] = emergence.degree(nulls[g, k, :, s, 0], nulls[g, k, :, s, 1], first[0], first[1])
+                beyond = emergence.above(found, of_nulls[g, k, :, s])
+                excess[g, k, s], within[g, k, s] = beyond.value, (beyond.low, beyond.high)
+                p[g, k, s] = emergence.p_above(found, of_nulls[g, k, :, s])
+    variables: dict[str, Any] = {
+        "emergence": (("grid", "step"), value), "emergence_deviation": (("grid", "step"), deviation),
+        "emergence_interval": (("grid", "step", "bound"), bounds),
+        "null_alpha0": (("grid", "null", "draw", "step"), nulls[..., 0]),
+        "null_width": (("grid", "null", "draw", "step"), nulls[..., 1]),
+        "null_emergence": (("grid", "null", "draw", "step"), of_nulls),
+        "excess": (("grid", "null", "step"), excess), "excess_p": (("grid", "null", "step"), p),
+        "excess_interval": (("grid", "null", "step", "bound"), within),
+    }  # fmt: skip
+    if initial is not None:
+        variables["initial"] = (("grid", "initialisation", "exponent"), initial)
+    return xr.Dataset(variables, coords={"null": list(NULLS), "bound": ["low", "high"]})
+
+
+def _reference(result: xr.Dataset, grid: int, initial: NDArray[np.float64] | None) -> emergence.Point:
+    if initial is None:
+        return claims.point(result, grid, 0)
+    alpha0, width = initial[grid].mean(axis=0)
+    return emergence.Point(float(alpha0), float(width))
