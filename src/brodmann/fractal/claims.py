@@ -140,7 +140,7 @@ def _beyond(result: xr.Dataset, null: str, seed: int) -> Finding:
 
 
 def _widens(result: xr.Dataset, seed: int) -> Finding:
-    """The spectrum widens until some checkpoint, and alpha0 falls from there to the end, more than that of noise does."""
+    """The spectrum widens until some checkpoint, and alpha0 falls from there to the end, further than noise's."""
     grid = result.sel(grid="official")
     noise = grid.sel(null="matched_scale")
     width, alpha0 = grid["width"].values, grid["alpha0"].values

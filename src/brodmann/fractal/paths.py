@@ -43,7 +43,8 @@ class AttentionStep:
         """Lengths as a matrix, infinite where there is no edge."""
         same = np.where(self.key_groups[:, None] == self.groups[None, :], 1.0, np.inf)
         identity = np.where(np.eye(len(self.groups), dtype=bool), 1.0, np.inf)
-        return np.asarray(np.concatenate([identity, same, same]), dtype=np.float64)
+        found: Lengths = np.concatenate([identity, same, same])
+        return found
 
     def extend(self, distances: Lengths) -> Lengths:
         """Continue paths by this step: a minimum per group instead of a product."""

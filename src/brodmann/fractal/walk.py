@@ -1,8 +1,8 @@
 """From a checkpoint to counts: every matrix of a chain is read once, counted on all grids, and let go.
 
 The real network comes from `count`; `noise` and `permuted` draw nulls from what `count` kept of each matrix (its size
-and how its entries are distributed), without reading weights again; `row_permuted` reads them again. Matrices are worked
-on by as many threads as there are cores: reading and counting hold no interpreter lock.
+and how its entries are distributed), without reading weights again; `row_permuted` reads them again. Matrices are
+worked on by as many threads as there are cores: reading and counting hold no interpreter lock.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -59,11 +59,11 @@ def weigh(
     -------
     dict of arrays
         For each grid ``GRID.tau``, ``.alpha``, ``.f``, ``.r_squared`` (q,), ``.scalars`` (alpha0, width, asymmetry,
-        neurons kept, neurons, share of weights beyond the grid), ``.replicates`` (2, draw), ``.nulls`` (null, seed, 2),
-        ``.initial`` (seed, 2; where asked for), ``.layers`` (layer, 3: alpha0, width, kept), ``.kinds`` (kind, 2), ``.slopes`` (bin,),
-        ``.flags`` (text,); then ``layer``, ``layer_kind``, ``layer_block``, ``kind`` (names), ``baselines`` (4,: root
-        mean square, mean weighted degree, share of weights within r_max, mean tail exponent), ``neuron_slope`` and
-        ``neuron_layer`` (kept neurons on the official grid).
+        neurons kept, neurons, share of weights beyond the grid), ``.replicates`` (2, draw), ``.nulls`` (null, draw, 2),
+        ``.initial`` (draw, 2; where asked for), ``.layers`` (layer, 3: alpha0, width, kept), ``.kinds`` (kind, 2) with
+        ``.kind_names``, ``.slopes`` (bin,), ``.flags`` (text,); then ``layer``, ``layer_kind``, ``layer_block``,
+        ``baselines`` (4,: root mean square, mean weighted degree, share of weights within r_max, mean tail exponent),
+        ``neuron_slope`` and ``neuron_layer`` (kept neurons on the official grid).
     """
     both = grids(settings)
     steps = chain(checkpoint, settings.chain)
