@@ -23,6 +23,7 @@ __all__ = [
     "allocation",
     "atlas",
     "errors",
+    "fractal",
     "lesions",
     "load",
     "map",

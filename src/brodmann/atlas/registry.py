@@ -159,6 +159,15 @@ _BUILT_IN = (
         optional=True,
         family="sizes",
     ),
+    Study(
+        name="fractal",
+        title="The weight graph",
+        study="brodmann.fractal.study:study",
+        chapter="brodmann.fractal.figures:chapter",
+        settings="fractal",
+        optional=True,
+        family="fractal",
+    ),
 )
 
 

@@ -29,11 +29,13 @@ from brodmann.atlas.marks import number
 from brodmann.atlas.overview import found, grid, plate_units, short_name, unit_table
 from brodmann.atlas.registry import resolve, studies
 from brodmann.atlas.store import Folder, open_result, write_text
+from brodmann.atlas.unrecorded import no_recording
 from brodmann.errors import BrodmannError, ReportError
 from brodmann.page import Chapter
 from brodmann.stats import Finding
 
 TEMPLATES = Path(__file__).parent / "templates"
+_UNHEARD = "read from the weights; nothing was recorded"
 _PLURAL = {"head": "attention heads", "expert": "experts", "neuron": "neurons", "residual": "residual streams"}
 
 
@@ -90,7 +92,8 @@ def render(atlas_dir: Path) -> Path:
 def read(folder: Folder) -> PageData:
     """Gather what the page needs from an atlas directory, and nothing from elsewhere."""
     manifest = folder.read_manifest()
-    recording = open_result(folder.root / str(manifest["recording"]))
+    path = str(manifest["recording"])
+    recording = open_result(folder.root / path) if path else no_recording()
     results = {name: open_result(folder.root / str(path)) for name, path in manifest.get("results", {}).items()}
     chapters = tuple(_told(name, dataset, recording) for name, dataset in results.items() if name in studies())
     findings = tuple(Finding.from_dict(values) for dataset in results.values() for values in _claims(dataset))
@@ -150,7 +153,8 @@ def build_page(data: PageData) -> Page:
     kind = units.kind
     plural = _PLURAL.get(kind, f"{kind}s")
     layers = len(np.unique(units.layer))
-    anatomy = f"{layers} {'layer' if layers == 1 else 'layers'}, {len(units.unit):,} {plural}"
+    recorded = len(units.unit) > 0
+    anatomy = f"{layers} {'layer' if layers == 1 else 'layers'}, {len(units.unit):,} {plural}" if recorded else _UNHEARD
     sheet = plate.sheet(units) if len(units.unit) > 1 else Markup("")
     script = _script()
     chapters = [_chapter(chapter) for chapter in data.chapters]
@@ -168,11 +172,12 @@ def build_page(data: PageData) -> Page:
         plate=sheet,
         caption=plate.CAPTION.format(kind=kind),
         note=next((str(r.attrs["note"]) for r in data.results.values() if "note" in r.attrs), ""),
-        grid=grid(units),
+        recorded=recorded,
+        grid=grid(units) if recorded else None,
         found=found(data.findings, [len(_claims(dataset)) for dataset in data.results.values()]),
         findings=[_card(finding) for finding in data.findings],
         chapters=chapters,
-        table=unit_table(data.recording, data.results, data.chapters, units),
+        table=unit_table(data.recording, data.results, data.chapters, units) if recorded else None,
         transcripts=_transcripts(data.recording),
         generated=str(data.recording.attrs.get("mode", "generate")) == "generate",
         facts=_facts(data),

@@ -42,6 +42,7 @@ COMMANDS = {
     "allocation": lesions.allocation_,
     "track": track.track_,
     "sizes": track.sizes_,
+    "fractal": track.fractal_,
     "report": looking.report_,
     "models": looking.models_,
     "prompts": looking.prompts_,

@@ -33,6 +33,11 @@ def print_cost(screen: Any, atlas: Any) -> None:
     screen.print(f"computed in {duration(whole)}{share}", markup=False)
 
 
+def print_time(screen: Any, atlas: Any) -> None:
+    """Print the wall time over all runs of an atlas whose model was never run."""
+    screen.print(f"computed in {duration(sum(atlas.seconds.values()))}; no model was run", markup=False)
+
+
 def _random(manifest: Mapping[str, Any]) -> bool:
     return bool(manifest.get("provenance", {}).get("randomly_initialised"))
 

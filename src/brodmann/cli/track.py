@@ -1,13 +1,23 @@
-"""Commands that compare models of one family: `track` over training, `sizes` over sizes."""
+"""Commands on families of models: `track` over training, `sizes` over sizes; and `fractal`, on weights alone."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from brodmann.cli.mapping import base, changed
 from brodmann.cli.options import RUN, Run
-from brodmann.settings import LoadSettings, RecordSettings, SynergySettings, TrackSettings, to_yaml
+from brodmann.errors import SettingsError
+from brodmann.settings import (
+    FractalSettings,
+    LoadSettings,
+    MapSettings,
+    RecordSettings,
+    SynergySettings,
+    TrackSettings,
+    to_yaml,
+)
 
 if TYPE_CHECKING:
     from brodmann.atlas.family import Family
@@ -20,15 +30,51 @@ Revisions = Annotated[
 Folders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR ...", help_behavior_hint="(default: none)")]
 
 
+def fractal_(
+    model: OneOrNone = None,
+    revisions: Revisions = (),
+    checkpoints: Folders = (),
+    fractal: FractalSettings = FractalSettings(),  # noqa: B008  frozen
+    run: Run = RUN,
+    load: LoadSettings = LoadSettings(),  # noqa: B008
+) -> None:
+    """Measure the graph of the weights: its multifractal spectrum, and how far it has emerged.
+
+    Example: brodmann fractal smollm2-135m
+
+    brodmann fractal ORG/MODEL --revisions step0 step512: a series of one training.
+
+    brodmann track nano --study fractal: the project's own series, offline.
+
+    Reads weights alone, tensor by tensor: no model is built and nothing is recorded.
+
+    Parameters
+    ----------
+    model
+        A model as `brodmann map` takes it.
+    revisions
+        Revisions of the model; their names tell the training step. Commas may part them too.
+    checkpoints
+        Folders of checkpoints, in place of a model.
+    fractal, run, load
+        Options; the folder is by default fractal-MODEL in the working directory.
+    """
+    if model is None and not checkpoints:
+        raise SettingsError("say which model, or give folders with --checkpoints")
+    _weigh(model, revisions, checkpoints, base(run.settings), run, fractal=fractal, load=load)
+
+
 def track_(
     model: OneOrNone = None,
     revisions: Revisions = (),
     checkpoints: Folders = (),
+    study: Literal["growth", "fractal"] = "growth",
     track: TrackSettings = TrackSettings(),  # noqa: B008  frozen
     run: Run = RUN,
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
     load: LoadSettings = LoadSettings(),  # noqa: B008
+    fractal: FractalSettings = FractalSettings(),  # noqa: B008
 ) -> None:
     """Follow the core through training: an atlas per checkpoint, and their growth.
 
@@ -50,9 +96,14 @@ def track_(
         Revisions of the model; their names tell the training step. Commas may part them too.
     checkpoints
         Folders of checkpoints, in place of a model.
-    track, run, synergy, record, load
-        Options; the folder is by default growth-MODEL in the working directory.
+    study
+        growth: the core, recorded at every checkpoint; fractal: the graph of the weights, read from the files.
+    track, run, synergy, record, load, fractal
+        Options; the folder is by default growth-MODEL (fractal-MODEL) in the working directory.
     """
+    if study == "fractal":
+        _weigh(model, revisions, checkpoints, base(run.settings), run, series=True, fractal=fractal, load=load)
+        return
     from brodmann.atlas.track import series
 
     chosen = changed(base(run.settings), run, load=load, record=record, synergy=synergy, track=track)
@@ -89,6 +140,40 @@ def sizes_(
 
     chosen = changed(base(run.settings), run, load=load, record=record, synergy=synergy, track=track)
     _go(lineage(models, out=run.out, settings=chosen), run)
+
+
+def _weigh(
+    model: str | None, revisions: tuple[str, ...], checkpoints: tuple[Path, ...], start: MapSettings, run: Run, *,
+    series: bool = False, **sections: Any,
+) -> None:  # fmt: skip
+    """Refuse what cannot work, then reckon or run with progress, and say what came out."""
+    from brodmann.atlas.weighing import plan_weighing, refuse
+
+    if run.units is not None:
+        raise SettingsError("--units is about recordings; the weight graph is read from the weights")
+    named = tuple(each for word in revisions for each in word.split(",") if each)
+    chosen = replace(start, seed=run.seed, **sections)
+    weighing = plan_weighing(
+        model, revisions=named, checkpoints=checkpoints, out=run.out, settings=chosen, series=series
+    )
+    refuse(weighing)
+    if run.dry_run:
+        from brodmann.cli.reckoning import dry_run_weighing
+
+        dry_run_weighing(weighing)
+        return
+    from brodmann.atlas import Atlas
+    from brodmann.cli.outcome import print_findings, print_time
+    from brodmann.console import console, progress
+
+    with progress() as tell:
+        ran = weighing.run(tell=tell)
+    atlas, screen = Atlas(weighing.folder.root), console()
+    if not ran:
+        screen.print(f"nothing to do: {atlas.path} is complete for these settings", markup=False)
+    print_findings(screen, atlas, ("fractal",))
+    print_time(screen, atlas)
+    print(atlas.report)
 
 
 def _go(family: "Family", run: Run) -> None:

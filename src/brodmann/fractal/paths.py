@@ -54,7 +54,7 @@ class AttentionStep:
         least = np.full((len(distances), int(max(self.groups.max(), self.key_groups.max())) + 1), np.inf)
         for group in np.unique(self.key_groups):
             least[:, group] = both[:, self.key_groups == group].min(axis=1)
-        return np.minimum(queries, least[:, self.groups]) + 1.0
+        return np.asarray(np.minimum(queries, least[:, self.groups]) + 1.0)
 
 
 Step = Lengths | AttentionStep

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -42,6 +43,7 @@ def study(
     progress: Progress | None = None,
     partial: Partial | None = None,
     workers: int | None = None,
+    scores: pd.DataFrame | None = None,
 ) -> xr.Dataset:
     """Measure the weight graph of a checkpoint, or of a series of one training.
 
@@ -62,6 +64,8 @@ def study(
         Keeps finished checkpoints.
     workers
         Threads; as many as there are cores where none are given.
+    scores
+        Scores to compare with, as `brodmann.fractal.scores.read_scores` gives them, where the settings name no table.
 
     Returns
     -------
@@ -88,7 +92,7 @@ def study(
     settings = settings or FractalSettings()
     check_ranges(settings)
     places = _steps(checkpoints, steps)
-    table = None if settings.scores is None else read_scores(settings.scores)
+    table = scores if settings.scores is None else read_scores(settings.scores)
     say = progress or (lambda _name, _share: None)
     threads = workers or os.cpu_count() or 1
     own_start = len(places) > 1 and places[0] == 0

@@ -187,6 +187,11 @@ def from_model(model: Any, name: str | None = None) -> Checkpoint:
     return Checkpoint(called, _merged(config.to_dict()), entries, fetch)
 
 
+def only_opened(name: str) -> bool:
+    """Whether a name stands for a model that has no tensors on disk in a form that is read here."""
+    return name.startswith("random:") or (name in PACKAGED and PACKAGED[name].ending.endswith(".npz"))
+
+
 def _only_opened(name: str) -> WeightsError:
     return WeightsError(
         f"{name} has no checkpoint of tensors on disk; open it and use from_model(load({name!r}).model)"

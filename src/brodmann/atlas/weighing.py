@@ -1,0 +1,333 @@
+"""An atlas of weights alone: a study that reads checkpoints as they lie in their files, without building a model.
+
+::
+
+    OUT/ atlas.json      an atlas without a recording, with a key ``family`` (the study's name)
+         settings.yaml  report.html  tables/  results/  partial/  done/  log.jsonl
+
+One checkpoint, or a series of one training; each is measured once and kept, so that a stopped run goes on.
+"""
+
+import shlex
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import brodmann
+from brodmann.atlas.atlas import Atlas, override
+from brodmann.atlas.engines import Tell, Tick, stoppable
+from brodmann.atlas.family import Member, slug
+from brodmann.atlas.plan import study_seed
+from brodmann.atlas.registry import resolve, studies
+from brodmann.atlas.source import file_address, identity
+from brodmann.atlas.store import TABLES, Folder, disk_error, store_error, write_text
+from brodmann.atlas.studying import read_result, save_result
+from brodmann.atlas.track import find_checkpoints
+from brodmann.atlas.watch import Parts, Stopwatch
+from brodmann.errors import BrodmannError, Incomplete, StoreError, WeightsError
+from brodmann.models.packaged import PACKAGED, training_log
+from brodmann.ranges import check_ranges
+from brodmann.settings import MapSettings, digest, to_dict, to_yaml
+
+STUDY = "fractal"
+
+
+def weigh(
+    model: str | None = None,
+    *,
+    revisions: Sequence[str] = (),
+    checkpoints: Iterable[str | Path] = (),
+    out: str | Path | None = None,
+    settings: MapSettings | None = None,
+    page: bool = True,
+    tell: Tell | None = None,
+    **overrides: Any,
+) -> Atlas:
+    """Measure the graph of a model's weights, or follow it through training, and write atlas and report.
+
+    Parameters
+    ----------
+    model
+        What `brodmann.map` takes. Folders, GGUF files and packaged models are read tensor by tensor and never built;
+        others are opened.
+    revisions, checkpoints
+        Revisions of the model, or folders of checkpoints in place of a model: a series of one training, as
+        `brodmann.atlas.track.track` takes it. A packaged series without revisions is taken at its last state here.
+    out
+        Folder of the atlas; by default ``fractal-`` and the model's name.
+    settings, page, tell, **overrides
+        As in `brodmann.map`; ``settings.fractal`` says what is measured.
+
+    Raises
+    ------
+    SettingsError, WeightsError, ModelError, StoreError
+        Before anything is written, if the mistake can be seen from there.
+    Incomplete
+        If the user stopped it; call again to go on.
+    """
+    chosen = override(settings or MapSettings(), overrides)
+    weighing = plan_weighing(model, revisions=revisions, checkpoints=checkpoints, out=out, settings=chosen)
+    weighing.run(page=page, tell=tell)
+    return Atlas(weighing.folder.root)
+
+
+def plan_weighing(
+    model: str | None,
+    *,
+    revisions: Sequence[str] = (),
+    checkpoints: Iterable[str | Path] = (),
+    out: str | Path | None = None,
+    settings: MapSettings,
+    series: bool = False,
+) -> "Weighing":
+    """What `weigh` runs; headers are read, nothing is written. With ``series`` all of a packaged series is taken.
+
+    Raises
+    ------
+    SettingsError, WeightsError
+        If there is no such checkpoint, or its architecture is unknown.
+    """
+    check_ranges(settings)
+    folders = tuple(Path(each) for each in checkpoints)
+    if folders or revisions or series:
+        members = find_checkpoints(model, revisions, folders)
+        name = model if model is not None else str(folders[0].resolve().parent)
+        label = f"{_short(name)}: weights of {len(members)} checkpoints, {members[0].name} to {members[-1].name}"
+    else:
+        assert model is not None
+        name, label = model, f"{_short(model)}: weights"
+        members = (Member(slug(_short(model)), model, settings.load.revision, float("nan")),)
+    place = Path(out) if out is not None else Path("fractal-" + slug(_short(name)).lower())
+    return Weighing(label, name, members, Folder(place), settings, _command(model, revisions, folders, place, series))
+
+
+def _short(name: str) -> str:
+    return Path(name).resolve().name if Path(name).exists() else name
+
+
+def _command(model: str | None, revisions: Sequence[str], folders: Sequence[Path], place: Path, series: bool) -> str:
+    """What repeats this run beside it, from the folder that it was given in."""
+    words = ["brodmann", *(["track"] if series else ["fractal"]), *([model] if model is not None else [])]
+    words += [*(["--study", STUDY] if series else []), *(["--revisions", *revisions] if revisions else [])]
+    words += ["--checkpoints", *map(str, folders)] if folders else []
+    return shlex.join([*words, "--settings", str(place / "settings.yaml"), "--out", f"{place}-again"])
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """Checkpoints, their folder, and how they are measured."""
+
+    label: str
+    model: str
+    members: tuple[Member, ...]
+    folder: Folder
+    settings: MapSettings
+    command: str
+
+    def run(self, *, page: bool = True, tell: Tell | None = None) -> int:
+        """Do what is missing; gives the number of tasks that were run.
+
+        Raises
+        ------
+        Incomplete
+            If the user stopped it; the same command goes on.
+        """
+        self.folder.refuse_foreign(family=STUDY)
+        watch = Stopwatch()
+        with watch.stage("import"):
+            function = resolve(studies()[STUDY].study)
+        with watch.stage("open"):
+            opened = [self._opened(member) for member in self.members]
+        self.folder.create()
+        try:
+            with self.folder.locked(), stoppable():
+                count = self._study(function, opened, watch, tell)
+                if page:
+                    count += self._once("tables", "tables/findings.parquet", self._tables)
+                    count += self._once("report", "report.html", self._report)
+                if count or not self._manifest().get("complete"):
+                    self._write_manifest(complete=True)
+                return count
+        except KeyboardInterrupt:
+            raise Incomplete("stopped; run the same command again to go on from there") from None
+        except Exception as error:
+            disk = None if isinstance(error, BrodmannError) else disk_error(error)
+            if disk is not None:
+                raise store_error(disk, self.folder.root) from error
+            raise
+
+    def check(self) -> None:
+        """Open every checkpoint's headers and lay out its chain; raises as `run` would, and writes nothing."""
+        from brodmann.models.chains import chain
+
+        for member in self.members:
+            chain(self._opened(member), self.settings.fractal.chain)
+
+    def size(self) -> tuple[int, int]:
+        """Weights and source neurons of one checkpoint's graph."""
+        from brodmann.models.chains import chain
+
+        steps = [each for each in chain(self._opened(self.members[-1]), self.settings.fractal.chain) if each.tensors]
+        neurons = {each.source: each.sources for each in steps}
+        return sum(each.sources * each.targets * len(each.tensors) for each in steps), sum(neurons.values())
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        finished = self.folder.facts(f"{STUDY}-{self.key}") is not None and bool(self._manifest().get("complete"))
+        return finished and (self.folder.root / self.output).exists()
+
+    def _opened(self, member: Member) -> Any:
+        from brodmann.models.shards import from_model, only_opened, open_checkpoint
+
+        if not only_opened(member.model):
+            return open_checkpoint(member.model, member.revision)
+        from brodmann.models import load
+
+        chosen = replace(self.settings.load, revision=member.revision)
+        subject = load(
+            member.model, revision=chosen.revision, dtype=chosen.dtype, seed=self.settings.seed,
+            trust_remote_code=chosen.trust_remote_code, allow_pickle=chosen.allow_pickle, check=False,
+        )  # fmt: skip
+        return from_model(subject.model, member.model)
+
+    @property
+    def key(self) -> str:
+        """Address of everything that the result depends on."""
+        study, settings = studies()[STUDY], self.settings
+        load = [replace(settings.load, revision=member.revision) for member in self.members]
+        told = [identity(member.model, each) for member, each in zip(self.members, load, strict=True)]
+        scores = None if settings.fractal.scores is None else file_address(settings.fractal.scores)
+        places = [repr(member.place) for member in self.members]
+        own = [to_dict(settings.fractal), scores, settings.seed]
+        return digest([STUDY, study.study, study.version, told, places, own, brodmann.__version__])
+
+    @property
+    def output(self) -> str:
+        """Path of the result inside the atlas."""
+        return f"results/{STUDY}-{self.key}.zarr"
+
+    def _study(self, function: Any, opened: Sequence[Any], watch: Stopwatch, tell: Tell | None) -> int:
+        task = f"{STUDY}-{self.key}"
+        if self.folder.facts(task) is not None and (self.folder.root / self.output).exists():
+            return 0
+        self._write_manifest(complete=False)
+        self.folder.note("started", task)
+
+        def say(share: float, words: str) -> None:
+            if tell is not None:
+                tell(Tick(studies()[STUDY].title, 0, 1, part=share, note=words))
+
+        parts = Parts(say)
+        seed = study_seed(self.settings, STUDY, self.model, to_dict(self.settings.fractal))
+        with watch.stage(STUDY):
+            dataset = function(
+                opened, steps=[] if len(opened) == 1 else [member.place for member in self.members],
+                settings=self.settings.fractal, seed=seed, progress=parts, partial=self.folder.partial(task),
+                scores=self._own_scores(),
+            )  # fmt: skip
+        with watch.stage("store"):
+            save_result(self.folder, self.output, dataset)
+            write_text(self.folder.root / self.output.replace(".zarr", ".yaml"), to_yaml(self.settings))
+        stages = watch.take()
+        self.folder.finish(task, {"task": task, "seconds": sum(stages.values()), "stages": stages})
+        self.folder.note("finished", task)
+        return 1
+
+    def _own_scores(self) -> Any:
+        """Held-out losses of a series that ships with Brodmann; None for others."""
+        if self.model not in PACKAGED or not PACKAGED[self.model].steps or len(self.members) == 1:
+            return None
+        import pandas as pd
+
+        losses = [(each["step"], each["validation_loss"]) for each in training_log(self.model)["checkpoints"]]
+        rows = [(self.model, float(step), "held-out loss", "nats", float(loss)) for step, loss in losses]
+        return pd.DataFrame(rows, columns=["model", "step", "task", "metric", "value"])
+
+    def _once(self, kind: str, output: str, work: Any) -> int:
+        task = f"{kind}-{self.key}"
+        if self.folder.facts(task) is not None and (self.folder.root / output).exists():
+            return 0
+        self.folder.forget(kind)
+        self._write_manifest(complete=False)
+        watch = Stopwatch()
+        with watch.stage(kind):
+            work()
+        stages = watch.take()
+        self.folder.finish(task, {"task": task, "seconds": sum(stages.values()), "stages": stages})
+        return 1
+
+    def _tables(self) -> None:
+        from brodmann.atlas.tables import write_tables
+        from brodmann.atlas.unrecorded import no_recording
+
+        with self.folder.writing("tables") as path:
+            path.mkdir()
+            write_tables(path, no_recording(), {STUDY: read_result(self.folder.root / self.output)})
+
+    def _report(self) -> None:
+        from brodmann.atlas.report import render
+
+        render(self.folder.root)
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            return self.folder.read_manifest()
+        except StoreError:
+            return {}
+
+    def _write_manifest(self, *, complete: bool) -> None:
+        write_text(self.folder.root / "settings.yaml", to_yaml(self.settings))
+        there = (self.folder.root / self.output).exists()
+        seconds: dict[str, float] = {}
+        for path in sorted((self.folder.root / "done").glob("*.json")):
+            for stage, value in (self.folder.facts(path.stem) or {}).get("stages", {}).items():
+                seconds[stage] = seconds.get(stage, 0.0) + float(value)
+        self.folder.write_manifest(
+            {
+                "brodmann": brodmann.__version__,
+                "family": STUDY,
+                "label": self.label,
+                "model": self.model,
+                "members": [
+                    {"name": each.name, "model": each.model, "revision": each.revision}
+                    | ({} if len(self.members) == 1 else {"place": each.place})
+                    for each in self.members
+                ],
+                "provenance": {"name": self.model, "randomly_initialised": self.model.startswith("random:")},
+                "recording": "",
+                "controls": [],
+                "results": {STUDY: self.output} if there else {},
+                "skipped": {},
+                "tables": [f"tables/{n}.parquet" for n in TABLES if (self.folder.tables / f"{n}.parquet").exists()],
+                "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+                "seconds_share": {"forward": 0.0, "other": 1.0},
+                "complete": complete,
+                "command": self.command,
+                "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+        )
+
+
+def refuse(weighing: Weighing) -> None:
+    """Refuse checkpoints whose files or architecture cannot be walked, before anything is written.
+
+    Raises
+    ------
+    ModelError, WeightsError
+        Names the file, the tensor or the architecture.
+    """
+    from brodmann.models.early import check_hub
+    from brodmann.models.shards import only_opened
+
+    for member in weighing.members:
+        if not Path(member.model).exists():
+            check_hub(member.model, member.revision)
+        if only_opened(member.model):
+            return
+    try:
+        weighing.check()
+    except WeightsError as error:
+        raise WeightsError(str(error)) from None
