@@ -2,7 +2,8 @@
 
 Used for models without a step 0, and marked wherever it is shown. GPT-NeoX of the Pythia suite up to 2.8b: a variance
 of 2/(5 d) into a layer and a deviation of 2/(L sqrt(d)) out of it (`small_init` and `wang_init` of its configs); GPT-2
-divides the deviation of what writes to the stream by sqrt(2 L); all others take `initializer_range` of their config.
+divides the deviation of what writes to the stream by sqrt(2 L); T5 goes by the number of inputs; all others take
+`initializer_range` of their config.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from brodmann.models.edges import Edges
 
-_RANGE = ("initializer_range", "init_std", "initializer_factor")
+_RANGE = ("initializer_range", "init_std")
 _USUAL = 0.02
 _DEPTH = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _WIDTH = ("hidden_size", "n_embd", "d_model", "dim")
@@ -52,8 +53,17 @@ def initialisation(config: Mapping[str, Any], chain: Sequence[Edges]) -> Initial
     elif family == "gpt2" and depth:
         out = deviation / float(np.sqrt(2 * depth))
         said = f"normal, deviation {into:.4g}, and {out:.4g} for what writes to the stream (GPT-2's rule)"
+    elif family == "t5":
+        factor = _first(config, ("initializer_factor",)) or 1.0
+        said = "normal, deviation 1 / sqrt(inputs), of queries 1 / sqrt(inputs x head width) (T5's rule)"
+        head = _first(config, ("d_kv",)) or 64.0
+        return Initialisation({p.name: _t5(p.name, e.sources, head, factor) for e in chain for p in e.tensors}, said)
     found = {piece.name: (out if edges.kind in _OUT else into) for edges in chain for piece in edges.tensors}
     return Initialisation(found, said)
+
+
+def _t5(name: str, sources: int, head: float, factor: float) -> float:
+    return factor / float(np.sqrt(sources * (head if name.endswith(".q.weight") else 1.0)))
 
 
 def _first(config: Mapping[str, Any], names: Sequence[str]) -> float:

@@ -37,7 +37,7 @@ _SCALARS = ("alpha0", "width", "asymmetry", "kept", "neurons", "beyond")
 def study(
     checkpoints: Sequence[Checkpoint],
     *,
-    steps: Sequence[float] = (),
+    steps: Sequence[float | int] = (),
     settings: FractalSettings | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -126,7 +126,7 @@ def study(
     return result
 
 
-def _steps(checkpoints: Sequence[Checkpoint], steps: Sequence[float]) -> list[float]:
+def _steps(checkpoints: Sequence[Checkpoint], steps: Sequence[float | int]) -> list[float]:
     if not checkpoints:
         raise SettingsError("no checkpoint was given")
     if not steps and len(checkpoints) == 1:

@@ -7,8 +7,8 @@ process that looks (one device, or data-parallel copies); sharded weights are no
 
 import math
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from transformers import TrainerCallback
 
@@ -16,6 +16,16 @@ from brodmann.errors import SettingsError
 from brodmann.synergy.monitor import Look, Monitor, Watch, panel
 
 PREFIX = "core_"
+
+
+class Beside(Protocol):
+    """Something else that looks at a model in training."""
+
+    def begin(self, history: Iterable[Mapping[str, Any]]) -> None:
+        """Hear what earlier parts of the training logged."""
+
+    def __call__(self, model: Any, step: int) -> Mapping[str, float]:
+        """Look, and give numbers by the names under which they are logged."""
 
 
 class EmergenceCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
@@ -45,6 +55,9 @@ class EmergenceCallback(TrainerCallback):  # type: ignore[misc]  # transformers 
         Contrast, surrogates, random initialisations, how alpha is spent.
     tokenizer
         For texts; by default the Trainer's ``processing_class``.
+    also
+        What else looks at the model, each time: called with the model and the step, it gives numbers by name, which
+        are logged with the others. `brodmann.fractal.live.WeightWatch` adds the degree of emergence of the weights.
 
     Examples
     --------
@@ -61,10 +74,12 @@ class EmergenceCallback(TrainerCallback):  # type: ignore[misc]  # transformers 
         every: int = 100,
         watch: Watch | None = None,
         tokenizer: Any = None,
+        also: Sequence["Beside"] = (),
     ) -> None:
         if every < 1:
             raise SettingsError(f"every = {every}; it must be at least 1")
         self._texts, self._every, self._watch, self._tokenizer = texts, every, watch, tokenizer
+        self._also = tuple(also)
         self._monitor: Monitor | None = None
         self._trainer: Any = None
         self._began = 0.0
@@ -91,6 +106,8 @@ class EmergenceCallback(TrainerCallback):  # type: ignore[misc]  # transformers 
         self._monitor = Monitor(self._rows(kwargs.get("processing_class")), planned, self._watch)
         earlier = [entry for entry in state.log_history if f"{PREFIX}passed" in entry]
         self._monitor.passed = [bool(entry[f"{PREFIX}passed"]) for entry in earlier]
+        for each in self._also:
+            each.begin(state.log_history)
         if not any(entry["step"] == state.global_step for entry in earlier):
             self._look(state, kwargs["model"])
 
@@ -117,6 +134,10 @@ class EmergenceCallback(TrainerCallback):  # type: ignore[misc]  # transformers 
             "emerged": float(look.emerged), "seconds": look.seconds,
         }  # fmt: skip
         logs = {f"{PREFIX}{name}": value for name, value in seen.items()}
+        for each in self._also:
+            start = time.perf_counter()
+            logs |= each(model, int(state.global_step))
+            self._monitor.seconds += time.perf_counter() - start
         if self._trainer is not None:
             self._trainer.log(logs)
         else:

@@ -1,0 +1,178 @@
+"""What the study says of planted weights: scale alone, structure, nothing; of nano's own training; live and stored."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from tests.fractal.written import noise, write
+
+from brodmann.errors import SettingsError, WeightsError
+from brodmann.fractal import study
+from brodmann.fractal.live import WeightWatch
+from brodmann.models.packaged import checkpoints
+from brodmann.models.shards import open_checkpoint
+from brodmann.settings import FractalSettings
+from brodmann.stats import Finding
+
+QUICK = FractalSettings(fractal_nulls=3, initialisations=3, fractal_bootstraps=100, tails=False)
+
+
+def said(result: xr.Dataset) -> dict[str, Finding]:
+    return {each["name"]: Finding.from_dict(each) for each in json.loads(result.attrs["findings"])}
+
+
+def series(folder: Path, *states: dict[str, np.ndarray]) -> list:
+    return [open_checkpoint(write(folder / f"step{k}", weights)) for k, weights in enumerate(states)]
+
+
+def test_weights_that_only_grow(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Multiplied by 3: the official degree is large, the scale-free one 0, and nothing is beyond matched scale."""
+    start = noise(rng, 0.02)
+    result = study(series(tmp_path, start, {k: 3 * v for k, v in start.items()}), steps=[0, 1], settings=QUICK)
+    found = said(result)
+    assert found["emergence_rises"].verdict == "supported"
+    assert found["emergence_rises"].estimate > 0.25
+    for null in ("matched_scale", "permuted_entries", "permuted_rows"):
+        assert found[f"emergence_beyond_{null}"].verdict != "supported"
+    free = found["emergence_scale_free"]
+    assert abs(free.estimate) < 0.005
+    assert free.interval[0] <= 0.0 <= free.interval[1]
+    assert free.verdict != "supported"
+
+
+def test_rows_of_different_size(tmp_path: Path, rng: np.random.Generator) -> None:
+    """The same growth, with sources that differ in size: beyond matched scale and beyond both permutations."""
+    start = noise(rng, 0.02)
+    uneven = {k: 3 * v * np.exp(rng.normal(0, 0.8, v.shape[1])).astype(np.float32) for k, v in start.items()}
+    found = said(study(series(tmp_path, start, uneven), steps=[0, 1], settings=QUICK))
+    for null in ("matched_scale", "permuted_entries", "permuted_rows"):
+        finding = found[f"emergence_beyond_{null}"]
+        assert finding.verdict == "supported", finding.sentence()
+        assert finding.interval[0] > 0.1
+
+
+def test_a_fresh_network_is_not_called_emerged(tmp_path: Path, rng: np.random.Generator) -> None:
+    states = [noise(rng, 0.02) for _ in range(5)]
+    verdicts = []
+    for k in range(4):
+        result = study(series(tmp_path / str(k), states[k], states[k + 1]), steps=[0, 1], settings=QUICK)
+        verdicts += [each.verdict for each in said(result).values()]
+    assert verdicts.count("supported") <= 1
+
+
+def test_a_single_checkpoint_is_counted_from_a_simulated_beginning(tmp_path: Path, rng: np.random.Generator) -> None:
+    """GPT-NeoX' rule for 64 wide, 4 deep: deviation 0.0791 in and 0.0625 out; such weights have not emerged."""
+    into, out = np.sqrt(2 / (5 * 64)), 2 / (4 * 8)
+    weights = noise(rng, 1.0)
+    for name, values in weights.items():
+        values *= out if name.endswith(("attention.dense.weight", "4h_to_h.weight")) else into
+    result = study([open_checkpoint(write(tmp_path / "one", weights))], settings=QUICK)
+    assert "0.07906 into layers and 0.0625 out" in result.attrs["reference"]
+    assert result["initial"].sizes == {"grid": 2, "initialisation": 3, "exponent": 2}
+    assert abs(float(result["emergence"].sel(grid="official").isel(step=0))) < 0.05
+    found = said(result)
+    assert found["emergence_rises"].verdict != "supported"
+    assert any("no step 0 is at hand" in caveat for caveat in found["emergence_rises"].caveats)
+
+
+@pytest.mark.slow
+def test_nano_through_its_training() -> None:
+    """E on both grids with nulls and baselines, and its correlation with the held-out losses' clock."""
+    steps = checkpoints("nano")
+    taken = [steps[at] for at in (0, 4, 7, 10, 13)]
+    opened = [open_checkpoint("nano", name) for _, name in taken]
+    result = study(opened, steps=[float(step) for step, _ in taken], settings=QUICK)
+    emergence = result["emergence"].sel(grid="official").values
+    assert emergence[0] == 0.0
+    assert emergence[1] == pytest.approx(0.0, abs=0.01)
+    assert emergence[-1] == pytest.approx(0.633, abs=0.002)
+    noise_of_its_scale = result["null_emergence"].sel(grid="official", null="matched_scale").mean("draw").values
+    assert noise_of_its_scale[-1] == pytest.approx(0.48, abs=0.02)
+    found = said(result)
+    assert found["emergence_beyond_matched_scale"].verdict == "supported"
+    assert found["emergence_beyond_matched_scale"].estimate == pytest.approx(0.15, abs=0.02)
+    rms = result["baseline"].sel(quantity="rms").values
+    assert rms[[0, -1]] == pytest.approx([0.0200, 0.1102], abs=2e-4)
+    assert float(result["alpha0"].sel(grid="official")[-1]) == pytest.approx(result["neuron_slope"].values.mean(), 1e-5)
+
+
+def test_live_numbers_are_the_studys(tmp_path: Path, rng: np.random.Generator) -> None:
+    from brodmann.models import load
+
+    watch = WeightWatch(FractalSettings(), draws=2)
+    first, last = ("step0", "step256")
+    seen = [watch(load("nano", revision=name, check=False).model, 0) for name in (first, last)]
+    opened = [open_checkpoint("nano", name) for name in (first, last)]
+    result = study(opened, steps=[0, 256], settings=QUICK)
+    for grid in ("official", "scale_free"):
+        stored = result.sel(grid=grid).isel(step=1)
+        assert seen[1][f"weights_{grid}_alpha0"] == pytest.approx(float(stored["alpha0"]), abs=1e-12)
+        assert seen[1][f"weights_{grid}_width"] == pytest.approx(float(stored["width"]), abs=1e-12)
+        assert seen[1][f"weights_{grid}_emergence"] == pytest.approx(float(stored["emergence"]), abs=1e-12)
+        assert seen[0][f"weights_{grid}_emergence"] == 0.0
+    assert seen[1]["weights_official_noise"] == pytest.approx(
+        float(result["null_emergence"].sel(grid="official", null="matched_scale").mean("draw")[1]), abs=0.02
+    )
+    again = WeightWatch(FractalSettings(), draws=2)
+    again.begin([{"loss": 1.0}, {**seen[0], "step": 0}])
+    assert again(load("nano", revision=last, check=False).model, 256)["weights_official_emergence"] == pytest.approx(
+        seen[1]["weights_official_emergence"], abs=1e-12
+    )
+
+
+def test_a_finished_checkpoint_is_not_measured_again(tmp_path: Path, rng: np.random.Generator) -> None:
+    kept: dict[str, dict[str, np.ndarray]] = {}
+
+    class Kept:
+        def get(self, key: str) -> dict[str, np.ndarray] | None:
+            return kept.get(key)
+
+        def put(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+            kept[key] = arrays
+
+    opened = series(tmp_path, noise(rng, 0.02), noise(rng, 0.04))
+    one = study(opened, steps=[0, 8], settings=QUICK, partial=Kept())
+    assert len(kept) == 2
+    heard: list[str] = []
+    two = study(opened, steps=[0, 8], settings=QUICK, partial=Kept(), progress=lambda name, _share: heard.append(name))
+    assert heard == ["findings"]
+    xr.testing.assert_identical(one.drop_attrs(), two.drop_attrs())
+    assert one.attrs["findings"] == two.attrs["findings"]
+
+
+class TestRefusals:
+    def test_steps(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        opened = series(tmp_path, noise(rng, 0.02), noise(rng, 0.02))
+        with pytest.raises(SettingsError, match="the steps must rise"):
+            study(opened, steps=[4, 4], settings=QUICK)
+        with pytest.raises(SettingsError, match="2 checkpoints and 1 steps"):
+            study(opened, steps=[4], settings=QUICK)
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (lambda w: w.__setitem__((3, 5), np.nan), "holds NaN or infinite weights"),
+            (lambda w: w.__setitem__(slice(None), 0.0), "is zero everywhere, so it has no edges"),
+        ],
+        ids=["nan", "zero"],
+    )
+    def test_a_matrix_that_cannot_be_used_is_named(
+        self, tmp_path: Path, rng: np.random.Generator, change: object, words: str
+    ) -> None:
+        weights, name = noise(rng, 0.02), "gpt_neox.layers.2.mlp.dense_h_to_4h.weight"
+        change(weights[name])  # type: ignore[operator]
+        with pytest.raises(WeightsError, match=f"^{name} {words}$"):
+            study([open_checkpoint(write(tmp_path / "bad", weights))], settings=QUICK)
+
+    def test_no_neuron_kept(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        opened = [open_checkpoint(write(tmp_path / "far", noise(rng, 1e-4)))]
+        with pytest.raises(WeightsError, match=r"0 of 1792 neurons have 11 edges or more.*raise r_max"):
+            study(opened, settings=QUICK)
+
+    def test_one_radius(self, tmp_path: Path, rng: np.random.Generator) -> None:
+        """A star's distances: every weight the same."""
+        same = {name: np.full_like(values, 0.1) for name, values in noise(rng, 1.0).items()}
+        with pytest.raises(WeightsError, match="only 1 different radii occur: a slope needs at least 5"):
+            study([open_checkpoint(write(tmp_path / "star", same))], settings=QUICK)
