@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from brodmann.errors import RecordingError, SettingsError
+from brodmann.fractal.live import WeightWatch
 from brodmann.models import load
 from brodmann.models.untrained import fresh_model, tiny_config
+from brodmann.settings import FractalSettings
 from brodmann.synergy.monitor import SKIPPED, Monitor, Watch, _Initial, panel, undisturbed
 
 pytest.importorskip("accelerate", reason="transformers' Trainer needs accelerate")
@@ -58,7 +60,8 @@ def _trained(folder, callbacks, steps=6, attach=None):
 
 def test_training_with_the_callback_ends_with_the_same_bits(tmp_path):
     plain, without = _trained(tmp_path / "a", [])
-    callback = EmergenceCallback(TEXTS, every=2, watch=QUICK)
+    weights = WeightWatch(FractalSettings(min_degree=1))
+    callback = EmergenceCallback(TEXTS, every=2, watch=QUICK, also=[weights])
     watched, trainer = _trained(tmp_path / "b", [callback])
     for (name, one), other in zip(plain.state_dict().items(), watched.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
@@ -72,6 +75,11 @@ def test_training_with_the_callback_ends_with_the_same_bits(tmp_path):
     assert [entry["core_contrast"] for entry in logged] == [look.contrast for look in callback.looks]
     assert not callback.emerged
     assert 0 < callback.overhead < 1
+    degrees = [entry["weights_official_emergence"] for entry in logged]
+    assert degrees[0] == 0.0
+    assert len(set(degrees)) == 4
+    # the last look is what the weights themselves say
+    assert weights(watched, 6)["weights_official_emergence"] == degrees[-1]
 
 
 def test_logs_reach_the_reporters_when_attached(tmp_path):

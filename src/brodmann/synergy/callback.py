@@ -8,7 +8,7 @@ process that looks (one device, or data-parallel copies); sharded weights are no
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from transformers import TrainerCallback
 
@@ -18,6 +18,7 @@ from brodmann.synergy.monitor import Look, Monitor, Watch, panel
 PREFIX = "core_"
 
 
+@runtime_checkable
 class Beside(Protocol):
     """Something else that looks at a model in training."""
 
