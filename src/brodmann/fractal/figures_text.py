@@ -96,7 +96,8 @@ def summary(dataset: xr.Dataset) -> str:
     text += f"Counted from {start(dataset)}, {verdict(dataset)}. "
     beyond = dataset["excess"].sel(grid="official", null="matched_scale").values[-1]
     within = dataset["excess_interval"].sel(grid="official", null="matched_scale").values[-1]
-    text += f"Above noise of the same scale that is {text_number(float(beyond))} {given(within)} on the official grid. "
+    text += f"On the official grid the difference from that noise is {text_number(float(beyond))} {given(within)}"
+    text += f"; E is highest at {_peak(dataset)}. " if many else ". "
     if not many:
         alpha0, width = (text_number(float(official[name].values[-1])) for name in ("alpha0", "width"))
         return text + f"There alpha0, the mean slope of the neurons, is {alpha0}, and the spectrum is {width} wide."
@@ -107,22 +108,31 @@ def summary(dataset: xr.Dataset) -> str:
     )
 
 
+def _peak(dataset: xr.Dataset) -> str:
+    """Where emergence is highest on the official grid, and how high."""
+    course = dataset["emergence"].sel(grid="official").values
+    if not np.isfinite(course).any():
+        return "no checkpoint"
+    most = int(np.nanargmax(course))
+    return f"{when(dataset, most)}, {text_number(float(course[most]))}"
+
+
 def readings(dataset: xr.Dataset) -> tuple[str, ...]:
     """Choices where the paper's text, its code and its figures differ or are silent."""
     chosen = settings(dataset)
     reach, least = chosen.get("r_max", 150), int(chosen.get("min_degree", 11)) - 1
     begun = str(dataset.attrs.get("reference", "step 0"))
     found = [
-        "Distances: one hop, 1/|w| of a neuron's own outgoing weights, as in the released code; the paper's text "
-        "speaks of shortest paths. The two are not comparable.",
-        f"Official grid: distances with 1 < d ≤ {reach}, rounded to whole numbers (half to even), as in the code; a "
-        f"neuron needs more than {least} of them. A weight of size 1 or more is thereby left out.",
-        "Scale-free grid: root mean square of the matrix over |w| on 40 geometric radii from 1/3 to 4. It is not in "
-        "the paper; a matrix that only grows does not change on it.",
-        "Partition function: a sum over neurons, each normalised by its own final mass, not over boxes. alpha0 is "
-        "therefore the mean slope of the neurons and no box dimension.",
-        "alpha(q) is the exact derivative of tau(q). The code takes finite differences and the first maximum of f, "
-        "which is a tie that rounding decides; width is alpha at q = −3 minus alpha at q = 3.",
+        ("Distances: one hop, 1/|w| of a neuron's own outgoing weights, as in the released code; the paper's text "
+        "speaks of shortest paths. The two are not comparable."),
+        (f"Official grid: distances with 1 < d ≤ {reach}, rounded to whole numbers (half to even), as in the code; a "
+        f"neuron needs more than {least} of them. A weight of size 1 or more is thereby left out."),
+        ("Scale-free grid: root mean square of the matrix over |w| on 40 geometric radii from 1/3 to 4. It is not in "
+        "the paper; a matrix that only grows does not change on it."),
+        ("Partition function: a sum over neurons, each normalised by its own final mass, not over boxes. alpha0 is "
+        "therefore the mean slope of the neurons and no box dimension."),
+        ("alpha(q) is the exact derivative of tau(q). The code takes finite differences and the first maximum of f, "
+        "which is a tie that rounding decides; width is alpha at q = −3 minus alpha at q = 3."),
         "All neurons of the network are used. The code draws 32 or 64 of a layer, which biases alpha0.",
         f"Reference of E: {begun}." if dataset.attrs.get("own_start") else
         f"Reference of E: no step 0 is at hand, its place takes the mean of simulated networks ({begun}).",
