@@ -1,7 +1,7 @@
 """The weight graph's chapter: from the study's Dataset to figures (plotly JSON). It draws what is there.
 
-Weights are plum, pale for early and dark for late; null models are grey. What is measured in 1/|w| (official grid)
-and what is measured in units of each matrix's own scale (scale-free grid) always stand beside each other.
+Weights are plum, from pale to full with the training step; null models are grey. What is measured in 1/|w| (official
+grid) and what is measured in units of each matrix's own scale (scale-free grid) always stand beside each other.
 """
 
 import json
@@ -60,7 +60,7 @@ def spectra(dataset: xr.Dataset) -> Panel | None:
         curves = _curves(dataset, grid, shown, axis)
         reach = [value for curve in curves for value in curve["x"] if value is not None]
         left, right, low = min(reach), max(reach), min(v for c in curves for v in c["y"] if v is not None)
-        pad = (0.13 if is_series(dataset) else 0.06) * (right - left)
+        pad = (0.2 if is_series(dataset) else 0.06) * (right - left)  # room for the names of two curves
         ranges.append(([left - pad, right + pad], [1.08 * low, 0.06 * abs(low)]))
         traces += [*_noise(dataset, grid, low, axis), *curves, _apexes(dataset, grid, shown, axis)]
         notes += [heading(GRIDS[grid].capitalize(), axis), keyed(f"alpha0 of {NOISE}", axis=axis)]
@@ -72,9 +72,9 @@ def spectra(dataset: xr.Dataset) -> Panel | None:
     return Panel(
         "fractal-spectra", title, {"data": traces, "layout": figure},
         how_to_read="Each curve is the multifractal spectrum of one checkpoint"
-        f"{', pale for early and dark for late' if is_series(dataset) else ''}. Its top, where f is 0, lies at alpha0, "
-        "the mean slope of the neurons; left of it stand the slopes of neurons that high q weighs, right those that "
-        "low q weighs. From end to end is the width. The grey line is where the top lies in noise of the same scale"
+        f"{', coloured by training step as the scale above says' if is_series(dataset) else ''}. "
+        "Its top, where f is 0, lies at alpha0, the mean slope of the neurons; on its left q is positive, on its right "
+        "negative, and from end to end is the width. The grey line is where the top lies in noise of the same scale"
         f"{' at the last checkpoint' if is_series(dataset) else ''}. On the scale-free grid a network that only grows "
         "keeps its curve.",
         description=f"Curves of f over alpha. {title}",
@@ -159,7 +159,7 @@ def _spectra_title(dataset: xr.Dataset) -> str:
     if is_series(dataset):
         return (
             f"Between {when(dataset, 0)} and {when(dataset, -1)} the spectrum's width goes "
-            f"{said('official', 'width')} on the official grid and {said('scale_free', 'width')} on the scale-free grid."
+            f"{said('official', 'width')} on the official grid and {said('scale_free', 'width')} on the scale-free one."
         )
     return (
         f"The spectrum has its top at {said('official', 'alpha0')} and is {said('official', 'width')} wide on the "

@@ -47,7 +47,8 @@ def over_training(dataset: xr.Dataset) -> Panel | None:
         rows.append(plain)
     figure = layout(
         {"range": [float(x[0]) - 0.4, float(x[-1]) + 0.4], **ticks(steps)}, {}, columns=len(rows),
-        height=230 * len(rows), annotations=[note for row in rows for note in row[1]], shapes=[hline(0.0), hline(0.0, "2")],
+        height=230 * len(rows), annotations=[note for row in rows for note in row[1]],
+        shapes=[hline(0.0), hline(0.0, "2")],
     )  # fmt: skip
     figure["grid"] = {"rows": len(rows), "columns": 1, "pattern": "independent"}
     for place, (_, _, unit) in enumerate(rows):
@@ -80,12 +81,12 @@ def _emergence(dataset: xr.Dataset, grid: str, x: np.ndarray, axis: str) -> Draw
     known = [null for null in NULLS if null in dataset["null"].values]
     drawn = {null: here["null_emergence"].sel(null=null).values for null in known}  # (draw, step)
     traces += [band(x, *bounds(drawn[null]), look.NULL_BAND, axis=axis) for null in known]
+    value, interval = here["emergence"].values, here["emergence_interval"].values
+    traces += [band(x, interval[:, 0], interval[:, 1], look.WEIGHTS_BAND, axis=axis, opacity=0.8)]
     for null in known:
         level = _mean(drawn[null])
         traces += [line(x, level, NULLS[null], look.NULL, width=1.3, dash=_DASHES[null], axis=axis)]
         notes += [label(NULLS[null], x, level, look.INK_2, axis=axis)]
-    value, interval = here["emergence"].values, here["emergence_interval"].values
-    traces += [band(x, interval[:, 0], interval[:, 1], look.WEIGHTS_BAND, axis=axis, opacity=0.8)]
     course = line(x, value, _TRAINED, look.WEIGHTS, width=2.2, axis=axis)
     course["hovertext"] = [f"{text_number(float(v))} {given(w)}" for v, w in zip(value, interval, strict=True)]
     return [*traces, course], [*notes, label(_TRAINED, x, value, look.WEIGHTS, axis=axis)], "degree of emergence E"

@@ -38,10 +38,10 @@ def layers(dataset: xr.Dataset) -> Panel | None:
     title = f"{_where(dataset)}, alpha0 on the official grid is {_extremes(dataset)}."
     return Panel(
         "fractal-layers", title, {"data": traces, "layout": figure},
-        how_to_read="One cell a layer of neurons, by the block it lies in and what it feeds; dark is high, and each "
-        "map has its own scale. Left: alpha0, the mean slope of the layer's neurons. Right: the width of the layer's "
-        "own spectrum. Above the official grid, below the scale-free one: what differs above only is the size of "
-        "weights. An empty cell has too few neurons within reach.",
+        how_to_read="One cell a layer of neurons, by the block it lies in and its place there; each map has its "
+        "own scale, above it. alpha0 is the mean slope of the layer's neurons, width that of the layer's own "
+        "spectrum. What differs on the official grid but not on the scale-free one is the size of weights. "
+        "An empty cell has too few neurons within reach.",
         description=f"Heat maps of layers by block and kind. {title}",
         detail="Layers are measured on the radii of the whole network. Matrices of unlike shape and initial scale "
         "differ before any training. No null is drawn by layer.",
@@ -175,6 +175,6 @@ def _slopes_title(dataset: xr.Dataset) -> str:
         )
     moved = [(text_number(float(v[-1] - v[0])), text_number(float(v[-1]))) for v in (official, free)]
     return (
-        f"From {when(dataset, 0)} to {when(dataset, -1)} the mean slope changes by {moved[0][0]} to {moved[0][1]} on the "
-        f"official grid and by {moved[1][0]} to {moved[1][1]} on the scale-free grid."
+        f"From {when(dataset, 0)} to {when(dataset, -1)} the mean slope changes by {moved[0][0]} to {moved[0][1]} on "
+        f"the official grid and by {moved[1][0]} to {moved[1][1]} on the scale-free grid."
     )

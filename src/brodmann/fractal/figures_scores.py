@@ -49,9 +49,9 @@ def scores(dataset: xr.Dataset) -> Panel | None:
     return Panel(
         "fractal-scores", title, {"data": traces, "layout": figure},
         how_to_read="Each dot is a correlation of one quantity with the score over the checkpoints, with a 95 % "
-        "interval. The diamond and the dotted lines at its size are the training step alone: what lies between them says no "
-        "more of the score than the clock does. The third column removes the step from both; a quantity without a dot "
-        "has nothing left there. Sign is the direction: a loss falls as training goes on.",
+        "interval. The diamond and the dotted lines at its size are the training step alone: what lies between them "
+        "says no more of the score than the clock does. Given log step, the step is removed from both; a quantity "
+        "without a dot has nothing left there. Sign is the direction: a loss falls as training goes on.",
         description=f"Dot plots of correlations with scores. {title}",
         detail="Intervals: circular block bootstrap over checkpoints, which are few and not independent. There is no "
         "null model: two curves that run from one plateau to another correlate whatever they are.",
@@ -108,6 +108,6 @@ def _title(dataset: xr.Dataset) -> str:
     behind = int((np.abs(ours) <= np.abs(clock)).sum())
     return (
         f"For {behind} of {len(names)} scores the training step alone ranks the checkpoints at least as well as "
-        f"emergence does; the Spearman correlation is {text_number(float(np.nanmean(np.abs(clock))))} in size on average, "
-        f"emergence's {text_number(float(np.nanmean(np.abs(ours))))}."
+        f"emergence does; the Spearman correlation is {text_number(float(np.nanmean(np.abs(clock))))} in size on "
+        f"average, emergence's {text_number(float(np.nanmean(np.abs(ours))))}."
     )
