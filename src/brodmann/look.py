@@ -1,4 +1,4 @@
-"""The page's colours and type, set once: synergy is warm, redundancy is cool, nulls are grey.
+"""The page's colours and type, set once: synergy is warm, redundancy is cool, weights are plum, nulls are grey.
 
 Scales run through OKLab (Ottosson 2020), so that equal steps look equal and both arms are equally light; every colour
 exists for a light and a dark ground and is known on the page by the name of its CSS variable. Nothing is drawn here.
@@ -11,6 +11,8 @@ import numpy as np
 
 STEPS = 21
 """Classes of the diverging scale: enough to look continuous, few enough to be named in a stylesheet."""
+TONES = 12
+"""Classes of the sequential scale of the weight graph: pale is low or early, dark is high or late."""
 
 SERIF = "'Iowan Old Style', 'Palatino Linotype', Palatino, 'TeX Gyre Pagella', 'Book Antiqua', Georgia, serif"
 SANS = "'Helvetica Neue', 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
@@ -77,6 +79,8 @@ def _diverging(middle: tuple[float, float, float], cool: tuple[float, float, flo
 
 _RANKS_LIGHT = _diverging((0.945, 0.012, 85.0), (0.50, 0.125, 250.0), (0.50, 0.150, 44.0))
 _RANKS_DARK = _diverging((0.295, 0.008, 85.0), (0.76, 0.115, 240.0), (0.76, 0.140, 50.0))
+_TONES_LIGHT = _arm((0.925, 0.018, 330.0), (0.33, 0.135, 330.0), TONES)
+_TONES_DARK = _arm((0.30, 0.020, 330.0), (0.90, 0.085, 330.0), TONES)
 
 _ROLES = {
     # name: (light, dark)
@@ -89,6 +93,8 @@ _ROLES = {
     "synergy-band": (oklch(0.885, 0.050, 48.0), oklch(0.37, 0.055, 45.0)),
     "redundancy": (oklch(0.50, 0.125, 250.0), oklch(0.76, 0.115, 240.0)),
     "redundancy-band": (oklch(0.885, 0.036, 245.0), oklch(0.36, 0.045, 245.0)),
+    "weights": (oklch(0.47, 0.130, 330.0), oklch(0.78, 0.110, 330.0)),
+    "weights-band": (oklch(0.88, 0.040, 330.0), oklch(0.36, 0.050, 330.0)),
     "null": ("#8d8981", "#8b867c"),
     "null-band": ("#dedbd4", "#35322e"),
 }
@@ -96,6 +102,7 @@ _ROLES = {
 PAPER, INK, INK_2, RULE = (_ROLES[role][0] for role in ("paper", "ink", "ink-2", "rule"))
 SYNERGY, SYNERGY_BAND = _ROLES["synergy"][0], _ROLES["synergy-band"][0]
 REDUNDANCY, REDUNDANCY_BAND = _ROLES["redundancy"][0], _ROLES["redundancy-band"][0]
+WEIGHTS, WEIGHTS_BAND = _ROLES["weights"][0], _ROLES["weights-band"][0]
 NULL, NULL_BAND = _ROLES["null"][0], _ROLES["null-band"][0]
 
 
@@ -128,10 +135,25 @@ def rank_colour(rank: float) -> str:
     return PAPER if step is None else str(_RANKS_LIGHT[step])
 
 
+def tone(share: float) -> str:
+    """Light-ground hex colour of a share in [0, 1] of the sequential scale; paper where it is not a number.
+
+    Examples
+    --------
+    >>> tone(0.0) == tone(-1.0), tone(float("nan")) == PAPER
+    (True, True)
+    """
+    if not math.isfinite(share):
+        return PAPER
+    return _TONES_LIGHT[round(min(max(share, 0.0), 1.0) * (TONES - 1))]
+
+
 def variables(dark: bool = False) -> dict[str, str]:
     """CSS variables of one ground: name without dashes in front -> hex."""
     ranks = _RANKS_DARK if dark else _RANKS_LIGHT
     named = {role: pair[int(dark)] for role, pair in _ROLES.items()}
+    tones = _TONES_DARK if dark else _TONES_LIGHT
+    named |= {f"t{step}": colour for step, colour in enumerate(tones)}
     return named | {f"r{step}": colour for step, colour in enumerate(ranks)}
 
 

@@ -346,6 +346,7 @@ def test_text_is_readable_on_both_grounds():
         assert contrast(colours["ink-2"], colours["paper"]) > 5
         assert contrast(colours["synergy"], colours["paper"]) > 4.5
         assert contrast(colours["redundancy"], colours["paper"]) > 4.5
+        assert contrast(colours["weights"], colours["paper"]) > 4.5
 
 
 def test_bibliography_has_every_key_a_chapter_cites():

@@ -11,6 +11,7 @@ import xarray as xr
 from brodmann.errors import RecordingError
 from brodmann.settings import SynergySettings, TrackSettings, to_dict
 from brodmann.stats import Finding, spending
+from brodmann.steps import step_position
 from brodmann.synergy import core, growth_figures, growth_study, stage
 from brodmann.synergy.growth import (
     Looks,
@@ -24,7 +25,7 @@ from brodmann.synergy.growth import (
     upper_of_initialisations,
 )
 from brodmann.synergy.growth_claims import NAMES
-from brodmann.synergy.onset import find_onset, onset_interval, relate, step_position
+from brodmann.synergy.onset import find_onset, onset_interval, relate
 
 _spec = importlib.util.spec_from_file_location("planted_cases", Path(__file__).parent / "planted_cases.py")
 planted = importlib.util.module_from_spec(_spec)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from brodmann.synergy.onset import CLEARLY, find_onset, margins, step_position
+from brodmann.steps import step_position
+from brodmann.synergy.onset import CLEARLY, find_onset, margins
 from brodmann.synergy.shapes import SMOOTH, criteria, drifts, lead
 
 STEPS = np.array([0, *(2**k for k in range(13))], float)

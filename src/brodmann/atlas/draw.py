@@ -300,11 +300,13 @@ def _ramp(trace: dict[str, Any], cell: Cell) -> Markup:
     right, y = cell.left + cell.width, cell.top - 24
     if meta["ramp"] == "rank":
         steps, width, low, words = [f"r{k}" for k in range(look.STEPS)], 5.0, "redundant", "synergistic"
+    elif meta["ramp"] == "tones":
+        steps, width, low, words = [f"t{k}" for k in range(look.TONES)], 9.0, str(meta["low"]), str(meta["high"])
     else:
         tones = range(11, 21) if meta["ramp"] == "synergy" else range(9, -1, -1)
         steps, width, low = ["paper", *(f"r{k}" for k in tones)], 9.0, "0"
         words = f"{number(float(meta['high']))} {meta.get('units', '')}"
-    start = right - 7.0 * len(words) - len(steps) * width
+    start = right - 7.0 * len(words) - len(steps) * width - 6.0 * (meta["ramp"] == "tones")
     parts = [
         tag("rect", x=start + i * width, y=y, width=width + 0.3, height=10.0, fill=f"var(--{step})")
         for i, step in enumerate(steps)

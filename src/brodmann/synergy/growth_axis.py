@@ -1,4 +1,4 @@
-"""The axis of training that all growth figures share: ticks, onset, and its interval."""
+"""What all growth figures mark on their axis of training: the onset and its interval."""
 
 import json
 from typing import Any
@@ -8,25 +8,7 @@ import xarray as xr
 
 from brodmann import look
 from brodmann.plotting import vline
-from brodmann.synergy.onset import step_position
-
-
-def ticks(steps: np.ndarray) -> dict[str, Any]:
-    """Tick positions and texts of a training axis, at most fifteen."""
-    position = step_position(steps)
-    chosen = np.unique(np.linspace(0, steps.size - 1, min(steps.size, 15)).round().astype(int))
-    return {"tickvals": position[chosen].tolist(), "ticktext": [short(float(steps[i])) for i in chosen]}
-
-
-def short(step: float) -> str:
-    """A training step for an axis.
-
-    Examples
-    --------
-    >>> short(512.0), short(16384.0), short(100000.0)
-    ('512', '16.4k', '100k')
-    """
-    return f"{step:g}" if step < 10_000 else f"{round(step / 1000, 1):g}k"
+from brodmann.steps import step_position
 
 
 def told_onset(dataset: xr.Dataset) -> dict[str, Any]:

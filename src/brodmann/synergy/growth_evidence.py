@@ -13,6 +13,7 @@ import xarray as xr
 from brodmann.errors import RecordingError
 from brodmann.settings import SynergySettings, TrackSettings
 from brodmann.stats import Bootstrap, bootstrap_interval, spending, split_half, weighted_mean
+from brodmann.steps import step_position
 from brodmann.synergy import core
 from brodmann.synergy.growth import (
     CONTRASTS,
@@ -26,7 +27,7 @@ from brodmann.synergy.growth import (
     upper_of_initialisations,
 )
 from brodmann.synergy.measure import measure_nodes, select
-from brodmann.synergy.onset import Onset, OnsetInterval, find_onset, levels_of, onset_interval, step_position
+from brodmann.synergy.onset import Onset, OnsetInterval, find_onset, levels_of, onset_interval
 from brodmann.synergy.stage import surrogates_of, with_redundancy
 from brodmann.synergy.surrogates import KINDS, recombine
 

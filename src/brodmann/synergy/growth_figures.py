@@ -13,11 +13,12 @@ import xarray as xr
 from brodmann import look
 from brodmann.page import Chapter, Panel
 from brodmann.plotting import band, has, heading, hline, keyed, label, layout, line, text_number
+from brodmann.steps import step_position, ticks
 from brodmann.synergy.growth import CONTRASTS, Contrast, repeated_contrasts
-from brodmann.synergy.growth_axis import onset_marks, ticks, told_onset
+from brodmann.synergy.growth_axis import onset_marks, told_onset
 from brodmann.synergy.growth_claims import NAMES
 from brodmann.synergy.growth_film import carpet, film
-from brodmann.synergy.onset import CLEARLY, step_position
+from brodmann.synergy.onset import CLEARLY
 
 NULLS = {"circular_shift": "circular shift", "prompt_mismatch": "prompt mismatch"}
 RIVALS = (

@@ -8,8 +8,8 @@ import xarray as xr
 from brodmann import look
 from brodmann.page import Panel
 from brodmann.plotting import band, has, label, layout, line, text_number
-from brodmann.synergy.growth_axis import onset_marks, ticks
-from brodmann.synergy.onset import step_position
+from brodmann.steps import step_position, ticks
+from brodmann.synergy.growth_axis import onset_marks
 
 _MOST = 64
 """Checkpoints that the film and the carpet show; of more, evenly spaced ones."""

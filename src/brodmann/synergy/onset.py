@@ -27,21 +27,6 @@ one in twelve), at the price of 6 of 100 true jumps of 5 standard deviations.
 Shape = Literal["constant", "line", "linear in step", "parabola", "sigmoid", "drift", "one step", "two steps"]
 
 
-def step_position(steps: np.ndarray) -> Float[np.ndarray, " step"]:
-    """Place of a training step on the axis of all figures: log2(step); step 0 one octave below the first other step.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> step_position(np.array([0, 1, 2, 8])).tolist()
-    [-1.0, 0.0, 1.0, 3.0]
-    """
-    steps = np.asarray(steps, dtype=float)
-    positive = steps[steps > 0]
-    lowest = float(np.log2(positive.min())) if positive.size else 0.0
-    return np.where(steps > 0, np.log2(np.where(steps > 0, steps, 1.0)), lowest - 1.0)
-
-
 @dataclass(frozen=True, eq=False)
 class Onset:
     """Where a series of contrasts rises.
