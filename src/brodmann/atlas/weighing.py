@@ -22,11 +22,11 @@ from brodmann.atlas.family import Member, slug
 from brodmann.atlas.plan import study_seed
 from brodmann.atlas.registry import resolve, studies
 from brodmann.atlas.source import file_address, identity
-from brodmann.atlas.store import TABLES, Folder, disk_error, store_error, write_text
+from brodmann.atlas.store import TABLES, Folder, disk_error, remove, store_error, write_text
 from brodmann.atlas.studying import read_result, save_result
 from brodmann.atlas.track import find_checkpoints
 from brodmann.atlas.watch import Parts, Stopwatch
-from brodmann.errors import BrodmannError, Incomplete, StoreError, WeightsError
+from brodmann.errors import BrodmannError, Incomplete, StoreError
 from brodmann.models.packaged import PACKAGED, training_log
 from brodmann.ranges import check_ranges
 from brodmann.settings import MapSettings, digest, to_dict, to_yaml
@@ -140,7 +140,7 @@ class Weighing:
             function = resolve(studies()[STUDY].study)
         with watch.stage("open"):
             opened = [self._opened(member) for member in self.members]
-        self.folder.create()
+        new = self.folder.create()
         try:
             with self.folder.locked(), stoppable():
                 count = self._study(function, opened, watch, tell)
@@ -154,6 +154,8 @@ class Weighing:
             raise Incomplete("stopped; run the same command again to go on from there") from None
         except Exception as error:
             disk = None if isinstance(error, BrodmannError) else disk_error(error)
+            if new and not any(self.folder.root.glob("partial/*/*.npz")) and not any(self.folder.root.glob("done/*")):
+                remove(self.folder.root)  # nothing was finished, so nothing is worth keeping
             if disk is not None:
                 raise store_error(disk, self.folder.root) from error
             raise
@@ -319,15 +321,13 @@ def refuse(weighing: Weighing) -> None:
     ModelError, WeightsError
         Names the file, the tensor or the architecture.
     """
-    from brodmann.models.early import check_hub
+    from brodmann.models.early import check_hub, check_name
     from brodmann.models.shards import only_opened
 
     for member in weighing.members:
-        if not Path(member.model).exists():
+        if not Path(member.model).is_dir():  # what a folder lacks for this is said where its tensors are looked at
+            check_name(member.model, allow_pickle=weighing.settings.load.allow_pickle)
             check_hub(member.model, member.revision)
         if only_opened(member.model):
             return
-    try:
-        weighing.check()
-    except WeightsError as error:
-        raise WeightsError(str(error)) from None
+    weighing.check()
