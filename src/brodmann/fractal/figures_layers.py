@@ -111,7 +111,7 @@ def slopes(dataset: xr.Dataset) -> Panel | None:
             name = f"{when(dataset, at)}, mean {text_number(mean)}"
             colour = look.WEIGHTS if at else look.INK
             if at:
-                drawn += [band(x, np.zeros(x.size), share, look.WEIGHTS_BAND, axis=axis, opacity=0.8)]
+                drawn.insert(0, band(x, np.zeros(x.size), share, look.WEIGHTS_BAND, axis=axis, opacity=0.8))
             drawn += [line(x, share, name, colour, width=1.8 if at else 1.1, axis=axis) | {"hovertext": []}]
             notes += [keyed(name, axis=axis)]
             upright = vline(mean, axis)
