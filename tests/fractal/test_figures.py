@@ -226,3 +226,11 @@ def test_an_undefined_emergence_leaves_a_gap_and_is_said(series, one):
     assert _trace(panel, "trained weights")["y"][-1] is None
     assert "E is not a number (no interval) on the official grid" in panel.title
     assert of_one(one.assign(emergence=one["emergence"] * np.nan)) is None
+
+
+def test_a_checkpoint_in_a_folder_is_called_by_its_last_part(one):
+    moved = one.assign_coords(checkpoint=("step", ["some/where/else/mine/"]))
+    names = {trace.get("name") for trace in _panels(moved)["slopes"].figure["data"]}
+    mean = text_number(float(one["alpha0"].sel(grid="official").values[0]))
+    assert f"mine, mean {mean}" in names
+    assert "where" not in str(_panels(moved)["spectra"].figure)
