@@ -21,6 +21,8 @@ from brodmann.steps import step_position
 
 _MOST = 24
 """Spectra that are drawn; of more checkpoints, evenly spaced ones."""
+_HEAD = 0.13
+"""Room above f = 0, as a share of what lies below."""
 
 
 def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
@@ -60,11 +62,11 @@ def spectra(dataset: xr.Dataset) -> Panel | None:
         curves = _curves(dataset, grid, shown, axis)
         reach = [value for curve in curves for value in curve["x"] if value is not None]
         left, right, low = min(reach), max(reach), min(v for c in curves for v in c["y"] if v is not None)
-        pad = (0.2 if is_series(dataset) else 0.06) * (right - left)  # room for the names of two curves
-        ranges.append(([left - pad, right + pad], [1.08 * low, 0.06 * abs(low)]))
+        pad = (0.15 if is_series(dataset) else 0.06) * (right - left)  # room for the names of two curves
+        ranges.append(([left - pad, right + pad], [1.08 * low, _HEAD * abs(low)]))
         traces += [*_noise(dataset, grid, low, axis), *curves, _apexes(dataset, grid, shown, axis)]
         notes += [heading(GRIDS[grid].capitalize(), axis), keyed(f"alpha0 of {NOISE}", axis=axis)]
-        notes += _ends(dataset, grid, 0.02 * (right - left), axis) if is_series(dataset) else []
+        notes += _names(dataset, grid, right - left, low, axis) if is_series(dataset) else []
     figure = layout({"title": "alpha (no unit)"}, {"title": "f(alpha)"}, columns=2, annotations=notes, height=460)
     for axis, (across, upright) in zip(("", "2"), ranges, strict=True):
         figure[f"xaxis{axis}"]["range"], figure[f"yaxis{axis}"]["range"] = across, upright
@@ -128,7 +130,7 @@ def _noise(dataset: xr.Dataset, grid: str, low: float, axis: str) -> list[dict[s
     values = values[np.isfinite(values)]
     if not values.size:
         return []
-    ends, height = np.array([values.min(), values.max()]), np.array([1.08 * low, 0.06 * abs(low)])
+    ends, height = np.array([values.min(), values.max()]), np.array([1.08 * low, _HEAD * abs(low)])
     return [
         band(ends, np.full(2, height[0]), np.full(2, height[1]), look.NULL_BAND, axis=axis),
         line(np.full(2, values.mean()), height, f"alpha0 of {NOISE}", look.NULL, width=1.6, axis=axis)
@@ -136,16 +138,19 @@ def _noise(dataset: xr.Dataset, grid: str, low: float, axis: str) -> list[dict[s
     ]
 
 
-def _ends(dataset: xr.Dataset, grid: str, gap: float, axis: str) -> list[dict[str, Any]]:
-    """Names of the first and the last curve, at the outer end of each."""
+def _names(dataset: xr.Dataset, grid: str, span: float, low: float, axis: str) -> list[dict[str, Any]]:
+    """Names of the first and the last curve: above their tops where these stand apart, else at their outer ends."""
     here = dataset.sel(grid=grid)
-    leftwards = bool(here["alpha0"].values[-1] <= here["alpha0"].values[0])
+    tops = here["alpha0"].values
+    if abs(tops[-1] - tops[0]) > 0.3 * span:
+        return [note(tops[at], 0.04 * abs(low), when(dataset, at), axis=axis) for at in (0, -1)]
+    leftwards = bool(tops[-1] <= tops[0])
     notes = []
     for at, left in ((0, not leftwards), (-1, leftwards)):
         q = -1 if left else 0  # alpha falls with q
         x, y = float(here["alpha"].values[at, q]), float(here["f"].values[at, q])
         if np.isfinite(x) and np.isfinite(y):
-            anchor, shift = ("right", -gap) if left else ("left", gap)
+            anchor, shift = ("right", -0.02 * span) if left else ("left", 0.02 * span)
             notes += [note(x + shift, y, when(dataset, at), axis=axis, anchor=anchor)]
     return notes
 

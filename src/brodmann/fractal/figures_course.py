@@ -36,7 +36,7 @@ Drawn = tuple[list[dict[str, Any]], list[dict[str, Any]], str]
 
 def over_training(dataset: xr.Dataset) -> Panel | None:
     """Emergence on both grids, alpha0, width and plain quantities over one axis of training."""
-    if not has(dataset, "emergence"):
+    if not has(dataset, "alpha0"):
         return None
     steps = dataset["step"].values
     x = step_position(steps)

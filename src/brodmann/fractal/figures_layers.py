@@ -100,28 +100,29 @@ def slopes(dataset: xr.Dataset) -> Panel | None:
     notes, shapes = [], []
     centres = dataset["slope_bin"].values
     half = float(centres[1] - centres[0]) / 2 if centres.size > 1 else 0.5
-    spans = []
+    spans: list[list[float]] = []
     for k, grid in enumerate(GRIDS):
         axis = str(k + 1) if k else ""
-        notes += [heading(f"{GRIDS[grid].capitalize()}", axis)]
-        drawn, spans_of = [], []
+        notes += [heading(GRIDS[grid].capitalize(), axis)]
+        drawn: list[dict[str, Any]] = []
         for at in (0, -1) if is_series(dataset) else (-1,):
             x, share = _outline(dataset["slopes"].sel(grid=grid).values[at], centres, half)
             mean = float(dataset["alpha0"].sel(grid=grid).values[at])
             name = f"{when(dataset, at)}, mean {text_number(mean)}"
             colour = look.WEIGHTS if at else look.INK
             if at:
-                drawn += [band(x, np.zeros(x.size), share, look.WEIGHTS_BAND, axis=axis, opacity=0.8)]
+                drawn.insert(0, band(x, np.zeros(x.size), share, look.WEIGHTS_BAND, axis=axis, opacity=0.8))
             drawn += [line(x, share, name, colour, width=1.8 if at else 1.1, axis=axis) | {"hovertext": []}]
             notes += [keyed(name, axis=axis)]
             upright = vline(mean, axis)
             upright["line"] = {"color": colour, "width": 1.2, "dash": "dash"}
             shapes += [upright]
-            spans_of += [x[0], x[-1]]
         noise = dataset["null_alpha0"].sel(grid=grid, null="matched_scale").values[:, -1]
-        traces += [*drawn, *_noise(noise, _top(drawn), axis)]
+        drawn += _noise(noise, _top(drawn), axis)
+        traces += drawn
         notes += [keyed(f"mean of {NOISE}", axis=axis)]
-        spans.append([min(spans_of) - 0.1, max(spans_of) + 0.1])
+        reach = [value for trace in drawn for value in trace["x"]]
+        spans.append([min(reach) - 0.1, max(reach) + 0.1])
     figure = layout({"title": "slope of a neuron, ln N over ln r"}, {"title": f"% of neurons, bins of {2 * half:.3g}"},
                     columns=2, annotations=notes, shapes=shapes, height=400)  # fmt: skip
     for axis, span in zip(("", "2"), spans, strict=True):

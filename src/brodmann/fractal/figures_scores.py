@@ -107,7 +107,7 @@ def _title(dataset: xr.Dataset) -> str:
         )
     behind = int((np.abs(ours) <= np.abs(clock)).sum())
     return (
-        f"For {behind} of {len(names)} scores the training step alone ranks the checkpoints at least as well as "
-        f"emergence does; the Spearman correlation is {text_number(float(np.nanmean(np.abs(clock))))} in size on "
+        f"For {behind or 'none'} of {len(names)} scores the training step alone ranks the checkpoints at least as well "
+        f"as emergence does; the Spearman correlation is {text_number(float(np.nanmean(np.abs(clock))))} in size on "
         f"average, emergence's {text_number(float(np.nanmean(np.abs(ours))))}."
     )

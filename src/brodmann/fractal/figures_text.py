@@ -30,7 +30,9 @@ def is_series(dataset: xr.Dataset) -> bool:
 def when(dataset: xr.Dataset, at: int) -> str:
     """A checkpoint by its step, or by its name where no step is known."""
     step = float(dataset["step"].values[at])
-    return f"step {step:g}" if np.isfinite(step) else str(dataset["checkpoint"].values[at])
+    if np.isfinite(step):
+        return f"step {step:g}"
+    return str(dataset["checkpoint"].values[at]).rstrip("/").rpartition("/")[2]  # of a folder its last part
 
 
 def given(values: np.ndarray) -> str:
