@@ -5,10 +5,10 @@
 """
 
 # Imported at once: a lazy name would become the module `study` as soon as somebody imports that.
-from brodmann.fractal import emergence, graphs, paths, spectrum
+from brodmann.fractal import emergence, figures, graphs, live, paths, spectrum
 from brodmann.fractal.study import study
 
-__all__ = ["emergence", "graphs", "paths", "spectrum", "study"]
+__all__ = ["emergence", "figures", "graphs", "live", "paths", "spectrum", "study"]
 
 
 def __dir__() -> list[str]:

@@ -119,7 +119,12 @@ def _interval(found: Estimate) -> tuple[float, float]:
 def _undefined(found: Estimate) -> list[str]:
     if np.isfinite(found.value) and np.isfinite(found.low):
         return []
-    return [f"{UNTESTED}: alpha0 or the first width is not positive, so the degree is undefined"]
+    return [_unknown(found.value, "alpha0 or the first width is not positive, so the degree is undefined")]
+
+
+def _unknown(value: float, why: str) -> str:
+    """First caveat of what could not be tested; where there is no estimate either, readers are told so elsewhere."""
+    return f"{UNTESTED}: {why}" if np.isfinite(value) else why
 
 
 def _beyond(result: xr.Dataset, null: str, seed: int) -> Finding:
@@ -257,7 +262,7 @@ def _scores(result: xr.Dataset, seed: int) -> list[Finding]:
                 units="Spearman correlation, given log step", n=int(at["score_count"]), unit_of_inference="checkpoint",
                 source=SOURCE, seed=seed,
                 caveats=[
-                    *([] if finite else [f"{UNTESTED}: nothing is left of the ranks once the step is known"]),
+                    *([] if finite else [_unknown(value, "nothing is left of the ranks once the step is known")]),
                     f"Spearman correlation {float(at['score_spearman']):.3g}; of log step alone {clock:.3g}",
                     f"Pearson correlation {float(at['score_pearson']):.3g}",
                     "no null model: the interval is a block bootstrap over checkpoints, few and not independent",
