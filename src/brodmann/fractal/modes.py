@@ -7,7 +7,6 @@ every finding. Both classes answer the same questions, so that what is measured 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
@@ -63,42 +62,6 @@ def words(settings: FractalSettings) -> str:
     if not settings.sampled:
         return f"{way}, whole network"
     return f"{way}; mean of {settings.samples} samples of {settings.sampled} neurons a layer"
-
-
-class Networks(Protocol):
-    """The networks that stand for a checkpoint."""
-
-    @property
-    def weighed(self) -> tuple[Weighed, ...]:
-        """What is kept of the matrices."""
-
-    def spectra(self) -> list[list[NetworkSpectrum]]:
-        """By grid, of each network: one with replicates, or several without."""
-
-    def null(self, name: str, seed: Sequence[int]) -> list[Point]:
-        """alpha0 and width, by grid, of one draw of a null; the mean where networks are several."""
-
-    def initial(self, deviations: Mapping[str, float], seed: Sequence[int]) -> list[Point]:
-        """The same of noise with given deviations by tensor name."""
-
-
-def open_networks(
-    checkpoint: Checkpoint,
-    chain: Sequence[Edges],
-    grids: Sequence[Grid],
-    settings: FractalSettings,
-    *,
-    seed: int,
-    workers: int,
-    say: walk.Say,
-) -> Networks:
-    """Read a checkpoint in the mode of (resolved) settings."""
-    if settings.sampled:
-        places = [sampling.draw(chain, settings.sampled, number) for number in range(settings.samples)]
-        read = sampling.read(checkpoint, chain, places, gate=settings.gate, workers=workers, say=say)
-        return Sampled(read, tuple(grids), settings, workers)
-    counted = walk.count(checkpoint, chain, grids, gate=settings.gate, workers=workers, say=say)
-    return Whole(checkpoint, counted, settings, seed, workers)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -200,6 +163,28 @@ class Sampled:
         layers = sampling.along_paths(network, grid, undirected=self.settings.undirected)
         # paths beyond the last radius were not followed, so their share is unknown
         return dataclasses.replace(measure(layers, grid, min_degree=least), beyond=float("nan"))
+
+
+Networks = Whole | Sampled
+
+
+def open_networks(
+    checkpoint: Checkpoint,
+    chain: Sequence[Edges],
+    grids: Sequence[Grid],
+    settings: FractalSettings,
+    *,
+    seed: int,
+    workers: int,
+    say: walk.Say,
+) -> Networks:
+    """Read a checkpoint in the mode of (resolved) settings."""
+    if settings.sampled:
+        places = [sampling.draw(chain, settings.sampled, number) for number in range(settings.samples)]
+        read = sampling.read(checkpoint, chain, places, gate=settings.gate, workers=workers, say=say)
+        return Sampled(read, tuple(grids), settings, workers)
+    counted = walk.count(checkpoint, chain, grids, gate=settings.gate, workers=workers, say=say)
+    return Whole(checkpoint, counted, settings, seed, workers)
 
 
 def _means(spectra: Sequence[Sequence[NetworkSpectrum]]) -> list[Point]:

@@ -195,8 +195,9 @@ def one_hop(sample: Sample, grid: Grid) -> tuple[LayerCounts, ...]:
 
 
 def _edge_counts(step: SampledStep, grid: Grid) -> NDArray[np.uint32]:
+    # as float64, whose codes are computed one by one: a table for each root mean square costs more than a sample has
     whole = [
-        Matrix(piece.name, weights, "float64" if weights.dtype == np.float64 else "float32")
+        Matrix(piece.name, weights.astype(np.float64), "float64")
         for piece, weights in zip(step.edges.tensors[-len(step.pieces) :], step.pieces, strict=True)
     ]
     return count_edges(whole, grid, step.rms)
