@@ -47,6 +47,15 @@ def untrained(folder: Path, model: Untrained, hidden: int, rng: np.random.Genera
     return open_checkpoint(folder)
 
 
+def growing(folder: Path) -> list[Checkpoint]:
+    """Two checkpoints of two blocks: the same noise, larger by a quarter at the end."""
+    found = []
+    for factor in (1.0, 1.25):
+        model = Untrained(2, 0.06 * factor, 0.04 * factor, 0, (0.0, 0.0), (0.0, 0.0), 0)
+        found.append(untrained(folder / f"{factor}", model, 64, np.random.default_rng(1)))
+    return found
+
+
 def family(name: str, kind: str) -> tuple[Checkpoint, tuple[Edges, ...]]:
     found = from_model(bd.load(f"random:{name}").model)
     return found, chain(found, kind)  # type: ignore[arg-type]
@@ -114,12 +123,14 @@ class TestPublishedNumbers:
         self, model: str, hidden: int, sampled: int, rng: np.random.Generator, tmp_path: Path
     ) -> None:
         expected = prediction(model, sampled)
-        checkpoint = untrained(tmp_path / "model", expected, hidden, rng)
-        steps = chain(checkpoint)
-        read = sampling.read(checkpoint, steps, [sampling.draw(steps, sampled, k) for k in range(5)])
-        for networks in (read.networks, [sampling.noise(each, rng) for each in read.networks]):
+        drawn = []
+        for number in range(5):
+            checkpoint = untrained(tmp_path / f"{number}", expected, hidden, rng)
+            steps = chain(checkpoint)
+            drawn += sampling.read(checkpoint, steps, [sampling.draw(steps, sampled, number)]).networks
+        for networks in (drawn, [sampling.noise(each, rng) for each in drawn]):
             found = [measure(sampling.one_hop(each, whole()), whole()) for each in networks]
-            # medians: in one sample of thirty the shortest radius is missing, which moves alpha0 by 15 sd
+            # medians: where a rare weight adds a radius below the usual ones, alpha0 rises by 14 sd
             alpha0, width = (np.median([getattr(each.whole, name) for each in found]) for name in ("alpha0", "width"))
             assert alpha0 == pytest.approx(expected.alpha0[0], abs=max(4 * expected.alpha0[1], 0.008))
             assert width == pytest.approx(expected.width[0], abs=max(4 * expected.width[1], 0.03))
@@ -237,10 +248,9 @@ class TestModes:
         ],
     )  # fmt: skip
     def test_the_mode_is_said_in_the_result_and_in_every_finding(
-        self, settings: FractalSettings, said: str, over: str
+        self, settings: FractalSettings, said: str, over: str, tmp_path: Path
     ) -> None:
-        steps = [0.0, 512.0]
-        result = study([open_checkpoint("nano", f"step{each:.0f}") for each in steps], steps=steps, settings=settings)
+        result = study(growing(tmp_path), steps=[0.0, 512.0], settings=settings)
         assert (result.attrs["mode"], result.attrs["sampled"]) == (said, settings.sampled)
         found = json.loads(result.attrs["findings"])
         assert len(found) == 5
@@ -249,14 +259,15 @@ class TestModes:
             assert each["unit_of_inference"] == over
             assert each["n"] == (settings.samples if over == "sample" else int(result["kept"][0, -1]))
 
-    def test_replicates_draw_samples_and_are_paired(self) -> None:
+    def test_replicates_draw_samples_and_are_paired(self, tmp_path: Path) -> None:
         settings = FractalSettings(**QUICK, sampled=16, samples=4)
-        result = study([open_checkpoint("nano", f"step{k}") for k in (0, 1)], steps=[0.0, 1.0], settings=settings)
+        same = growing(tmp_path)[:1] * 2
+        result = study(same, steps=[0.0, 1.0], settings=settings)
         drawn = result["replicate_alpha0"].sel(grid="official").values
-        assert drawn.mean(axis=1) == pytest.approx(
-            result["alpha0"].values[0], abs=4 * drawn[0].std() / np.sqrt(50) + 1e-9
-        )
-        assert np.corrcoef(drawn)[0, 1] > 0.99
+        error = 4 * drawn.std(axis=1).max() / np.sqrt(drawn.shape[1])
+        assert drawn.mean(axis=1) == pytest.approx(result["alpha0"].sel(grid="official").values, abs=error)
+        assert np.array_equal(drawn[0], drawn[1])
+        assert drawn[0].std() > 0
 
     def test_what_goes_together(self) -> None:
         assert modes.resolved(FractalSettings(distance="path")).sampled == modes.USUAL_SAMPLE == 64
