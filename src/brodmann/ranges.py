@@ -52,7 +52,7 @@ _RANGES: dict[type, tuple[_Range, ...]] = {
     ),
     FractalSettings: (
         _Range("r_max", 5, 60_000), _Range("min_degree", 1), _Range("fractal_nulls", 2), _Range("initialisations", 2),
-        _Range("fractal_bootstraps", 1), _Range("tails_up_to", 1),
+        _Range("fractal_bootstraps", 1), _Range("tails_up_to", 1), _Range("sampled", 0), _Range("samples", 2),
     ),
 }  # fmt: skip
 

@@ -281,6 +281,17 @@ class FractalSettings:
     """Neurons with fewer edges are left out."""
     gate: Literal["shorter", "up_only"] = "shorter"
     """Gated MLPs: the shorter of the two parallel edges counts, or the gate is ignored."""
+    distance: Literal["one_hop", "path"] = "one_hop"
+    """What a neuron's distances are:
+    one_hop: those along its own edges
+    path: shortest paths to all later neurons, of a sampled network
+    """
+    sampled: int = 0
+    """Neurons drawn per layer (twice as many in MLPs); 0 for the whole network, which for paths means 64."""
+    samples: int = 10
+    """Sampled networks whose numbers are averaged."""
+    undirected: bool = False
+    """Paths may also run against the edges."""
     fractal_nulls: int = 3
     """Draws of each null: matched noise, permuted entries, permuted rows."""
     initialisations: int = 5

@@ -58,7 +58,7 @@ def test_counts_are_those_of_all_distances(rng: np.random.Generator, grid: objec
 
 def test_attention_step_equals_its_matrix(rng: np.random.Generator) -> None:
     """Two groups of keys and values, the first serving two heads of two neurons each, the second one."""
-    step = AttentionStep(np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 1, 1]))
+    step = AttentionStep.by_groups(np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 1, 1]))
     assert step.shape == (14, 6)
     assert step.dense()[[0, 6, 8, 13]].tolist() == [
         [1, np.inf, np.inf, np.inf, np.inf, np.inf],

@@ -1,7 +1,8 @@
 """What may be said of a weight graph: emergence, and whether it is more than scale, entries or rows would give.
 
 Source of the claims: Xiao et al. 2025 (ICLR, arXiv 2402.09099). Interval: neurons drawn again within their layers, the
-same ones at both ends of the training. They are one run's neurons: nothing is said about another run. Each null is a
+same ones at both ends of the training; of sampled networks, the samples. They are one run's: nothing is said about
+another. Each null is a
 few networks; p takes their spread and the neurons' together (Student's t, Welch and Satterthwaite).
 """
 
@@ -31,7 +32,6 @@ _BEYOND = {
     "permuted_entries": "The degree of emergence exceeds that of the same entries in random places",
     "permuted_rows": "The degree of emergence exceeds that of rows shuffled among their sources",
 }
-_ONE_RUN = "one training run: the interval is over its neurons, and says nothing of another run"
 _OFFICIAL = "1/|w| in whole numbers: the released code's grid, on which noise that only grows emerges too"
 
 
@@ -64,11 +64,26 @@ def _words(result: xr.Dataset) -> list[str]:
     last = result.isel(step=-1).sel(grid="official")
     said = f"alpha0 {float(last['alpha0']):.3g}, width {float(last['width']):.3g}; counted from {reference}"
     simulated = [] if result.attrs.get("own_start") else ["no step 0 is at hand: its place takes a simulated network"]
-    return [said, *simulated, _ONE_RUN]
+    return [said, *simulated, *_manner(result)]
 
 
-def _neurons(result: xr.Dataset) -> int:
-    return int(result["kept"].values[0, -1])
+def _manner(result: xr.Dataset) -> list[str]:
+    """How distances were taken, and what the interval is over."""
+    mode = result.attrs.get("mode", "one hop, whole network")
+    over = _unit(result)
+    return [
+        f"{mode}: not to be compared with other modes",
+        f"one training run: the interval is over its {over}s, and says nothing of another run",
+    ]
+
+
+def _unit(result: xr.Dataset) -> str:
+    return "sample" if result.attrs.get("sampled") else "neuron"
+
+
+def _size(result: xr.Dataset) -> int:
+    """How many neurons, or samples, stand behind an interval."""
+    return int(result.attrs["samples"] if result.attrs.get("sampled") else result["kept"].values[0, -1])
 
 
 def _start_draws(result: xr.Dataset, grid: str) -> np.ndarray:
@@ -107,8 +122,9 @@ def _concluded(
     p = emergence.p_above(found, null)
     return conclude(
         name, claim, estimate=found.value, interval=_interval(found), nulls={words: null},
-        p_values={words: p if np.isfinite(p) else 1.0}, units="degree of emergence", n=_neurons(result),
-        unit_of_inference="neuron", source=SOURCE, seed=seed, caveats=[*_undefined(found), *_words(result), *caveats],
+        p_values={words: p if np.isfinite(p) else 1.0}, units="degree of emergence", n=_size(result),
+        unit_of_inference=_unit(result), source=SOURCE, seed=seed,
+        caveats=[*_undefined(found), *_words(result), *caveats],
     )  # fmt: skip
 
 
@@ -139,7 +155,7 @@ def _beyond(result: xr.Dataset, null: str, seed: int) -> Finding:
     return conclude(
         f"emergence_beyond_{null}", _BEYOND[null], estimate=found.value, interval=_interval(found),
         nulls={NULL_WORDS[null]: drawn - np.nanmean(drawn)}, p_values={NULL_WORDS[null]: p if np.isfinite(p) else 1.0},
-        units="degree of emergence, above the null", n=_neurons(result), unit_of_inference="neuron", source=SOURCE,
+        units="degree of emergence, above the null", n=_size(result), unit_of_inference=_unit(result), source=SOURCE,
         seed=seed, caveats=[*_undefined(found), own, beside, *_words(result)],
     )  # fmt: skip
 
@@ -165,11 +181,12 @@ def _widens(result: xr.Dataset, seed: int) -> Finding:
         estimate=drift - float(their.mean()), direction="less",
         interval=_around(drift - float(their.mean()), spread) if widest < last else (-np.inf, np.inf),
         p_values=p_values, units="alpha0 (drift from the widest checkpoint to the last, minus noise's)",
-        n=_neurons(result), unit_of_inference="neuron", source=SOURCE, seed=seed,
+        n=_size(result), unit_of_inference=_unit(result), source=SOURCE, seed=seed,
         caveats=[
             *([] if widest < last else [f"{UNTESTED}: the last checkpoint is the widest"]),
             f"widest at step {result['step'].values[widest]:g}, by {gain:.2g} over the beginning",
-            f"alpha0 drifts by {drift:.2g} from there, that of noise of the same scale by {their.mean():.2g}", _ONE_RUN,
+            f"alpha0 drifts by {drift:.2g} from there, that of noise of the same scale by {their.mean():.2g}",
+            *_manner(result),
         ],
     )  # fmt: skip
 
@@ -264,7 +281,7 @@ def _scores(result: xr.Dataset, seed: int) -> list[Finding]:
                 caveats=[
                     *([] if finite else [_unknown(value, "nothing is left of the ranks once the step is known")]),
                     f"Spearman correlation {float(at['score_spearman']):.3g}; of log step alone {clock:.3g}",
-                    f"Pearson correlation {float(at['score_pearson']):.3g}",
+                    f"Pearson correlation {float(at['score_pearson']):.3g}", _manner(result)[0],
                     "no null model: the interval is a block bootstrap over checkpoints, few and not independent",
                 ],
             )

@@ -114,6 +114,8 @@ def _table(grid: Grid, storage: Storage, scale: float) -> Table:
     if storage in ("float16", "bfloat16"):
         bits = np.arange(1 << 15, dtype=np.uint16)
         return Table(np.empty(0, np.uint32), 0, _codes_of(grid, widen(bits, storage), scale), scale)
+    if storage == "float64":  # codes are computed one by one
+        return Table(np.empty(0, np.uint32), 0, np.empty(0, np.uint16), scale)
     never = np.uint32(0xFFFFFFFF)  # codes of 0 and of what is no number stay as they are
     bounds = _bounds(grid, scale)
     starts = np.arange(1 << (31 - CELL_BITS), dtype=np.uint32) << np.uint32(CELL_BITS)

@@ -9,6 +9,7 @@ no product of layers knows: `undirected_distances` is Dijkstra's algorithm itsel
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,37 +25,61 @@ Lengths = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class AttentionStep:
-    """Structural edges of length 1 from queries, keys and values to the attention's output.
+    """Structural edges of length 1 from queries, keys and values to the attention's output."""
 
-    A query reaches the output of the same index only; keys and values of a group reach all outputs of its heads.
-    """
+    reaches: NDArray[np.bool_]
+    """(neuron, output): whether there is an edge."""
 
-    groups: NDArray[np.int64]
-    """(output,): group of keys and values that each output listens to."""
-    key_groups: NDArray[np.int64]
-    """(key,): group of each key, and of the value of the same index."""
+    @classmethod
+    def by_groups(cls, groups: NDArray[np.int64], key_groups: NDArray[np.int64]) -> "AttentionStep":
+        """Edges where queries, then keys, then values lie one after the other.
+
+        A query reaches the output of the same index only; keys and values of a group reach all outputs of its heads.
+
+        Parameters
+        ----------
+        groups : (output,)
+            Group of keys and values that each output listens to.
+        key_groups : (key,)
+            Group of each key, and of the value of the same index.
+        """
+        same = key_groups[:, None] == groups[None, :]
+        return cls(np.concatenate([np.eye(len(groups), dtype=bool), same, same]))
 
     @property
     def shape(self) -> tuple[int, int]:
         """Number of queries, keys and values together, and of outputs."""
-        return len(self.groups) + 2 * len(self.key_groups), len(self.groups)
+        return self.reaches.shape[0], self.reaches.shape[1]
 
     def dense(self) -> Lengths:
         """Lengths as a matrix, infinite where there is no edge."""
-        same = np.where(self.key_groups[:, None] == self.groups[None, :], 1.0, np.inf)
-        identity = np.where(np.eye(len(self.groups), dtype=bool), 1.0, np.inf)
-        found: Lengths = np.concatenate([identity, same, same])
-        return found
+        return np.where(self.reaches, 1.0, np.inf)
 
     def extend(self, distances: Lengths) -> Lengths:
-        """Continue paths by this step: a minimum per group instead of a product."""
-        outputs, keys = len(self.groups), len(self.key_groups)
-        queries, rest = distances[:, :outputs], distances[:, outputs:]
-        both = np.minimum(rest[:, :keys], rest[:, keys:])
-        least = np.full((len(distances), int(max(self.groups.max(), self.key_groups.max())) + 1), np.inf)
-        for group in np.unique(self.key_groups):
-            least[:, group] = both[:, self.key_groups == group].min(axis=1)
-        return np.asarray(np.minimum(queries, least[:, self.groups]) + 1.0)
+        """Continue paths by this step: a minimum per group of neurons with the same edges instead of a product."""
+        starts, order, listened = self._groups
+        least = np.full((len(distances), len(starts) + 1), np.inf)
+        if len(order):
+            least[:, :-1] = np.minimum.reduceat(distances[:, order], starts, axis=1)
+        found: Lengths = least[:, listened].min(axis=1) + 1.0
+        return found
+
+    @cached_property
+    def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """First of each group in an order of the neurons, that order, and the groups (place, output) of each output.
+
+        Places that an output does not need hold the number of groups, behind the last.
+        """
+        there = np.flatnonzero(self.reaches.any(axis=1))
+        patterns, group = np.unique(self.reaches[there], axis=0, return_inverse=True)
+        group = group.reshape(-1)
+        order = np.argsort(group, kind="stable")
+        starts = np.searchsorted(group[order], np.arange(len(patterns)))
+        listened = np.full((max(1, int(patterns.sum(axis=0).max(initial=0))), self.shape[1]), len(patterns))
+        for output in range(self.shape[1]):
+            own = np.flatnonzero(patterns[:, output])
+            listened[: len(own), output] = own
+        return starts, there[order], listened
 
 
 Step = Lengths | AttentionStep
@@ -141,21 +166,29 @@ def undirected_distances(lengths: Sequence[Step], sources: NDArray[np.int64] | N
     return np.asarray(dijkstra(_sparse(lengths), directed=False, indices=sources))
 
 
+def extended(distances: Lengths, step: Step, limit: float) -> Lengths:
+    """Paths continued by one step; those beyond the limit may come as infinite."""
+    if isinstance(step, AttentionStep):
+        return step.extend(distances)
+    edges = np.ascontiguousarray(step, dtype=np.float64)
+    found: Lengths = fused.min_plus(distances, edges, edges.min(axis=1), limit)
+    return found
+
+
+def begun(step: Step) -> Lengths:
+    """Paths of one step."""
+    return step.dense() if isinstance(step, AttentionStep) else np.ascontiguousarray(step, dtype=np.float64)
+
+
 def _from_layer(lengths: Sequence[Step], source: int, r_max: float | None) -> Iterator[tuple[int, Lengths]]:
     """Distances from one layer to each later one, as long as some path is not beyond r_max."""
     limit = np.inf if r_max is None else r_max
-    first = lengths[source]
-    distances = first.dense() if isinstance(first, AttentionStep) else np.ascontiguousarray(first, dtype=np.float64)
+    distances = begun(lengths[source])
     yield source + 1, distances
     for at in range(source + 1, len(lengths)):
         if not distances.size or distances.min() > limit:
             return
-        step = lengths[at]
-        if isinstance(step, AttentionStep):
-            distances = step.extend(distances)
-        else:
-            edges = np.ascontiguousarray(step, dtype=np.float64)
-            distances = fused.min_plus(distances, edges, edges.min(axis=1), limit)
+        distances = extended(distances, lengths[at], limit)
         yield at + 1, distances
 
 

@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from brodmann.errors import SettingsError, WeightsError
-from brodmann.fractal import claims, emergence
+from brodmann.fractal import claims, emergence, modes
 from brodmann.fractal.emergence import Estimate
 from brodmann.fractal.network import Replicates
 from brodmann.fractal.scores import read_scores
@@ -79,7 +79,10 @@ def study(
         ``layer_width``, ``layer_kept`` (grid, step, part), parts with ``part_kind`` and ``part_block``; ``slopes``
         (grid, step, slope_bin), counts of neurons; ``baseline`` (quantity, step); ``neuron_slope`` (neuron) of the
         last checkpoint on the official grid; with scores ``score_pearson``, ``score_spearman``, ``score_partial``
-        (score, compared) and their intervals (..., bound). ``findings`` in the attributes.
+        (score, compared) and their intervals (..., bound). ``findings`` in the attributes, and ``mode``
+        in words with ``sampled`` and ``samples``: numbers of different modes are not to be compared. With samples all
+        numbers are means over them, ``slopes`` and ``neuron_slope`` hold the neurons of all, and replicates draw
+        samples again.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def study(
         If weights cannot be read or make no network.
     """
     started = time.perf_counter()
-    settings = settings or FractalSettings()
+    settings = modes.resolved(settings or FractalSettings())
     check_ranges(settings)
     places = _steps(checkpoints, steps)
     table = scores if settings.scores is None else read_scores(settings.scores)
@@ -118,6 +121,9 @@ def study(
         "settings": json.dumps(to_dict(settings)),
         "reference": "step 0" if own_start else f"initialisation, {measured[0]['initialisation'][0]}",
         "own_start": int(own_start),
+        "mode": modes.words(settings),
+        "sampled": settings.sampled,
+        "samples": settings.samples if settings.sampled else 0,
         "seed": seed,
         "flags": json.dumps({grid: measured[-1][f"{grid}.flags"].tolist() for grid in GRIDS}),
         "seconds": time.perf_counter() - started,

@@ -108,8 +108,8 @@ def count(
         return _One(Weighed(edges, size, tuple(each.sum(axis=0, dtype=np.int64) for each in counts)), counts)
 
     steps = weighted(chain)
-    found = list(_in_threads(work, steps, workers, say))
-    layers = tuple(_layers(steps, [one.counts[at] for one in found]) for at in range(len(grids)))
+    found = list(in_threads(work, steps, workers, say))
+    layers = tuple(by_layer(steps, [one.counts[at] for one in found]) for at in range(len(grids)))
     return Counted(tuple(grids), layers, tuple(one.weighed for one in found))
 
 
@@ -124,7 +124,7 @@ def noise(
             sizes = [deviations[piece.name] for piece in each.edges.tensors[-len(sizes) :]]
         chances = nulls.code_probabilities(grid, sizes, sizes if grid.kind == "geometric" else [1.0] * len(sizes))
         counts.append(nulls.gaussian_counts(each.edges.sources, each.edges.targets, chances, rng))
-    return _layers([each.edges for each in counted.weighed], counts)
+    return by_layer([each.edges for each in counted.weighed], counts)
 
 
 def permuted(counted: Counted, grid: Grid, rng: np.random.Generator) -> tuple[LayerCounts, ...]:
@@ -133,7 +133,7 @@ def permuted(counted: Counted, grid: Grid, rng: np.random.Generator) -> tuple[La
     counts = [
         nulls.permuted_counts(each.totals[at], each.edges.sources, each.edges.targets, rng) for each in counted.weighed
     ]
-    return _layers([each.edges for each in counted.weighed], counts)
+    return by_layer([each.edges for each in counted.weighed], counts)
 
 
 def row_permuted(
@@ -158,9 +158,9 @@ def row_permuted(
             for k, grid in enumerate(counted.grids)
         )
 
-    found = list(_in_threads(work, range(len(counted.weighed)), workers, say))
+    found = list(in_threads(work, range(len(counted.weighed)), workers, say))
     steps = [each.edges for each in counted.weighed]
-    return tuple(_layers(steps, [one[at] for one in found]) for at in range(len(counted.grids)))
+    return tuple(by_layer(steps, [one[at] for one in found]) for at in range(len(counted.grids)))
 
 
 def each_matrix(
@@ -172,7 +172,7 @@ def each_matrix(
     say: Say = lambda _share: None,
 ) -> list[R]:
     """What some work gives for every matrix, in the order of the steps."""
-    found = _in_threads(lambda edges: [work(each) for each in matrices(checkpoint, edges, gate)], steps, workers, say)
+    found = in_threads(lambda edges: [work(each) for each in matrices(checkpoint, edges, gate)], steps, workers, say)
     return [each for several in found for each in several]
 
 
@@ -188,7 +188,7 @@ def _state(*place: int) -> int:
     return int(np.random.default_rng(place).integers(2**63))
 
 
-def _in_threads(work: Callable[[T], R], items: Sequence[T], workers: int, say: Say) -> Iterator[R]:
+def in_threads(work: Callable[[T], R], items: Sequence[T], workers: int, say: Say) -> Iterator[R]:
     """Results in order; as many matrices are in memory as there are workers."""
     if workers <= 1:
         for done, item in enumerate(items, start=1):
@@ -205,7 +205,7 @@ def _in_threads(work: Callable[[T], R], items: Sequence[T], workers: int, say: S
             raise
 
 
-def _layers(steps: Sequence[Edges], counts: Sequence[Counts]) -> tuple[LayerCounts, ...]:
+def by_layer(steps: Sequence[Edges], counts: Sequence[Counts]) -> tuple[LayerCounts, ...]:
     """Tables of layers: those of the matrices that start at one layer are added."""
     found: dict[str, LayerCounts] = {}
     for edges, table in zip(steps, counts, strict=True):

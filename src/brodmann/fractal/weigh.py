@@ -4,19 +4,20 @@ A checkpoint's numbers are plain arrays by name, so that a study of many can be 
 replicates depend on the seed and on names of layers, not on the checkpoint: what is compared over training is paired.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brodmann.fractal import walk
+from brodmann.fractal import modes, walk
 from brodmann.fractal.baselines import eigenvalues, hill_exponent
 from brodmann.fractal.grids import Grid, geometric, whole
 from brodmann.fractal.initialisation import initialisation
-from brodmann.fractal.network import LayerCounts, NetworkSpectrum, measure
+from brodmann.fractal.network import LayerSpectrum, NetworkSpectrum
 from brodmann.fractal.one_hop import numbers
+from brodmann.fractal.walk import Weighed
 from brodmann.models.chains import chain
-from brodmann.models.edges import Edges
 from brodmann.models.shards import Checkpoint
 from brodmann.settings import FractalSettings
 
@@ -28,6 +29,7 @@ GRIDS = ("official", "scale_free")
 NULLS = ("matched_scale", "permuted_entries", "permuted_rows")
 SLOPE_BINS = np.linspace(0.0, 4.0, 161)
 """Bins of the distribution of neurons' slopes; what lies outside is counted at the ends."""
+_RESAMPLED = 11
 
 
 def grids(settings: FractalSettings) -> tuple[Grid, Grid]:
@@ -63,76 +65,82 @@ def weigh(
         ``.initial`` (draw, 2; where asked for), ``.layers`` (layer, 3: alpha0, width, kept), ``.kinds`` (kind, 2) with
         ``.kind_names``, ``.slopes`` (bin,), ``.flags`` (text,); then ``layer``, ``layer_kind``, ``layer_block``,
         ``baselines`` (4,: root mean square, mean weighted degree, share of weights within r_max, mean tail exponent),
-        ``neuron_slope`` and ``neuron_layer`` (kept neurons on the official grid).
+        ``neuron_slope`` and ``neuron_layer`` (kept neurons on the official grid). Of several samples all are means,
+        ``.slopes`` and neurons are those of all, and replicates draw samples again.
     """
-    both = grids(settings)
+    settings = modes.resolved(settings)
     steps = chain(checkpoint, settings.chain)
     say("count", 0.0)
-    counted = walk.count(
-        checkpoint, steps, both, gate=settings.gate, workers=workers, say=lambda share: say("count", share)
+    networks = modes.open_networks(
+        checkpoint, steps, grids(settings), settings, seed=seed, workers=workers, say=lambda share: say("count", share)
     )
     found: Arrays = {}
-    for at, (name, grid) in enumerate(zip(GRIDS, both, strict=True)):
-        say("spectrum", at / 2)
-        real = measure(
-            counted.layers[at], grid, min_degree=settings.min_degree, draws=settings.fractal_bootstraps, seed=seed
-        )
-        found |= {f"{name}.{key}": value for key, value in _described(real).items()}
-        if not at:
-            found |= _neurons(real)
-    found |= _names(counted.layers[0])
-    points = {name: np.full((len(NULLS), settings.fractal_nulls, 2), np.nan) for name in GRIDS}
+    say("spectrum", 0.0)
+    for name, spectra in zip(GRIDS, networks.spectra(), strict=True):
+        found |= {f"{name}.{key}": value for key, value in _described(spectra, settings, seed).items()}
+        if name == GRIDS[0]:
+            found |= _neurons(spectra) | _names(spectra[0].layers)
+    points = np.full((len(GRIDS), len(NULLS), settings.fractal_nulls, 2), np.nan)
     for number in range(settings.fractal_nulls):
         for k, null in enumerate(NULLS):
             say("nulls", (number + k / len(NULLS)) / settings.fractal_nulls)
-            drawn = _drawn(null, checkpoint, counted, settings, [seed, number, k], workers)
-            for name, grid, layers in zip(GRIDS, both, drawn, strict=True):
-                points[name][k, number] = _point(layers, grid, settings)
-    for name in GRIDS:
-        found[f"{name}.nulls"] = points[name]
+            points[:, k, number] = networks.null(null, [seed, number, k])
+    found |= {f"{name}.nulls": points[at] for at, name in enumerate(GRIDS)}
     if initial:
-        found |= _initial(checkpoint, counted, steps, settings, seed, say)
+        say("initialisations", 0.0)
+        start = initialisation(checkpoint.config, steps)
+        found["initialisation"] = np.array([start.said], dtype=np.str_)
+        drawn = np.array([networks.initial(start.deviations, [seed, 7, k]) for k in range(settings.initialisations)])
+        found |= {f"{name}.initial": drawn[:, at] for at, name in enumerate(GRIDS)}
     say("plain quantities", 0.0)
-    found["baselines"] = _baselines(checkpoint, counted, settings, workers, say)
+    found["baselines"] = _baselines(checkpoint, networks.weighed, grids(settings)[0], settings, workers, say)
     return found
 
 
-def _initial(
-    checkpoint: Checkpoint,
-    counted: walk.Counted,
-    steps: Sequence[Edges],
-    settings: FractalSettings,
-    seed: int,
-    say: Say,
-) -> Arrays:
-    say("initialisations", 0.0)
-    start = initialisation(checkpoint.config, steps)
-    found: Arrays = {"initialisation": np.array([start.said], dtype=np.str_)}
-    for name, grid in zip(GRIDS, counted.grids, strict=True):
-        drawn = [
-            _point(walk.noise(counted, grid, np.random.default_rng([seed, 7, k]), start.deviations), grid, settings)
-            for k in range(settings.initialisations)
-        ]
-        found[f"{name}.initial"] = np.array(drawn)
+def _described(spectra: Sequence[NetworkSpectrum], settings: FractalSettings, seed: int) -> Arrays:
+    """Numbers of one network, or means over several with replicates that draw these again."""
+    every = [_of_one(each) for each in spectra]
+    if len(every) == 1:
+        return every[0]
+    found: Arrays = {
+        name: _mean([each[name] for each in every])
+        for name in ("tau", "alpha", "f", "r_squared", "q", "scalars", "layers")
+    }
+    names = list(dict.fromkeys(kind for each in spectra for kind in each.kinds))
+    kinds = [
+        [(own.kinds[k].alpha0, own.kinds[k].width) if k in own.kinds else (np.nan,) * 2 for k in names]
+        for own in spectra
+    ]
+    rng = np.random.default_rng([seed, _RESAMPLED])  # the same samples are drawn at every checkpoint
+    drawn = rng.integers(len(spectra), size=(settings.fractal_bootstraps, len(spectra)))
+    points = np.array([(each.whole.alpha0, each.whole.width) for each in spectra])
+    found |= {
+        "kinds": _mean([np.reshape(each, (-1, 2)) for each in kinds]), "kind_names": np.array(names, dtype=np.str_),
+        "slopes": np.sum([each["slopes"] for each in every], axis=0), "replicates": points[drawn].mean(axis=1).T,
+        "flags": np.array(_flags(spectra), dtype=np.str_),
+    }  # fmt: skip
     return found
 
 
-def _drawn(
-    null: str, checkpoint: Checkpoint, counted: walk.Counted, settings: FractalSettings, seed: list[int], workers: int
-) -> Sequence[Sequence[LayerCounts]]:
-    """Layers of one draw of a null, by grid."""
-    if null == "permuted_rows":
-        return walk.row_permuted(checkpoint, counted, seed, gate=settings.gate, workers=workers)
-    draw = walk.noise if null == "matched_scale" else walk.permuted
-    return [draw(counted, grid, np.random.default_rng([*seed, at])) for at, grid in enumerate(counted.grids)]
+def _flags(spectra: Sequence[NetworkSpectrum]) -> list[str]:
+    """First flag of each kind, with the number of samples that have it."""
+    found: dict[str, list[str]] = {}
+    for flag in (flag for each in spectra for flag in each.whole.flags):
+        found.setdefault(re.split("[,:]", flag)[0], []).append(flag)
+    return [f"{flags[0]} ({len(flags)} of {len(spectra)} samples)" for flags in found.values()]
 
 
-def _point(layers: Sequence[LayerCounts], grid: Grid, settings: FractalSettings) -> tuple[float, float]:
-    found = measure(layers, grid, min_degree=settings.min_degree)
-    return found.whole.alpha0, found.whole.width
+def _mean(arrays: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:
+    """Mean of the arrays where they are numbers; NaN where none is."""
+    values = np.array(arrays, dtype=np.float64)
+    known = np.isfinite(values)
+    count = known.sum(axis=0)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    found: NDArray[np.float64] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return found
 
 
-def _described(found: NetworkSpectrum) -> Arrays:
+def _of_one(found: NetworkSpectrum) -> Arrays:
     whole_, drawn = found.whole, found.replicates
     scalars = [whole_.alpha0, whole_.width, whole_.asymmetry, found.kept, found.neurons, found.beyond]
     layers = [(layer.alpha0, layer.width, float(layer.kept.sum())) for layer in found.layers]
@@ -148,12 +156,14 @@ def _described(found: NetworkSpectrum) -> Arrays:
     }  # fmt: skip
 
 
-def _neurons(found: NetworkSpectrum) -> Arrays:
-    at = np.repeat(np.arange(len(found.layers)), [len(layer.slopes) for layer in found.layers])
-    return {"neuron_slope": found.whole.slopes.astype(np.float32), "neuron_layer": at}
+def _neurons(spectra: Sequence[NetworkSpectrum]) -> Arrays:
+    """Slope and layer of every kept neuron, one network after the other."""
+    slopes = np.concatenate([each.whole.slopes for each in spectra])
+    at = [np.repeat(np.arange(len(each.layers)), [len(layer.slopes) for layer in each.layers]) for each in spectra]
+    return {"neuron_slope": slopes.astype(np.float32), "neuron_layer": np.concatenate(at)}
 
 
-def _names(layers: Sequence[LayerCounts]) -> Arrays:
+def _names(layers: Sequence[LayerSpectrum]) -> Arrays:
     return {
         "layer": np.array([layer.name for layer in layers], dtype=np.str_),
         "layer_kind": np.array([layer.kind for layer in layers], dtype=np.str_),
@@ -162,25 +172,24 @@ def _names(layers: Sequence[LayerCounts]) -> Arrays:
 
 
 def _baselines(
-    checkpoint: Checkpoint, counted: walk.Counted, settings: FractalSettings, workers: int, say: Say
+    checkpoint: Checkpoint, weighed: Sequence[Weighed], grid: Grid, settings: FractalSettings, workers: int, say: Say
 ) -> NDArray[np.float64]:
     """Root mean square, mean weighted degree, share of weights within the official grid, mean tail exponent."""
-    entries = np.array([each.edges.sources * each.edges.targets for each in counted.weighed for _ in each.size], float)
-    rms = np.array([size.rms for each in counted.weighed for size in each.size])
-    magnitude = np.array([size.mean_magnitude for each in counted.weighed for size in each.size])
-    sources = sum(layer.counts.shape[0] for layer in counted.layers[0])
-    grid = counted.grids[0]
-    totals = np.sum([each.totals[0] for each in counted.weighed], axis=0)
+    entries = np.array([each.edges.sources * each.edges.targets for each in weighed for _ in each.size], float)
+    rms = np.array([size.rms for each in weighed for size in each.size])
+    magnitude = np.array([size.mean_magnitude for each in weighed for size in each.size])
+    sources = sum({each.edges.source: each.edges.sources for each in weighed}.values())
+    totals = np.sum([each.totals[0] for each in weighed], axis=0)
     within = totals[: grid.beyond].sum() / totals.sum()
-    tail = _tail(checkpoint, counted, settings, workers, say) if settings.tails else np.nan
+    tail = _tail(checkpoint, weighed, settings, workers, say) if settings.tails else np.nan
     return np.array([np.sqrt((rms**2) @ entries / entries.sum()), magnitude @ entries / sources, within, tail])
 
 
-def _tail(checkpoint: Checkpoint, counted: walk.Counted, settings: FractalSettings, workers: int, say: Say) -> float:
+def _tail(
+    checkpoint: Checkpoint, weighed: Sequence[Weighed], settings: FractalSettings, workers: int, say: Say
+) -> float:
     """Mean exponent over matrices whose smaller side is at most `tails_up_to`."""
-    chosen = [
-        each.edges for each in counted.weighed if min(each.edges.sources, each.edges.targets) <= settings.tails_up_to
-    ]
+    chosen = [each.edges for each in weighed if min(each.edges.sources, each.edges.targets) <= settings.tails_up_to]
     exponents = walk.each_matrix(
         checkpoint, chosen, lambda matrix: hill_exponent(eigenvalues(numbers(matrix))).exponent, settings.gate,
         workers, lambda share: say("tails", share),
