@@ -168,6 +168,15 @@ _BUILT_IN = (
         optional=True,
         family="fractal",
     ),
+    Study(
+        name="fractal_sizes",
+        title="Weight graphs by size",
+        study="brodmann.fractal.sizes_study:study",
+        chapter="brodmann.fractal.figures_sizes:chapter",
+        settings="fractal",
+        optional=True,
+        family="sizes --study fractal",
+    ),
 )
 
 

@@ -8,6 +8,7 @@
 One checkpoint, or a series of one training; each is measured once and kept, so that a stopped run goes on.
 """
 
+import math
 import shlex
 import time
 from collections.abc import Iterable, Sequence
@@ -26,12 +27,12 @@ from brodmann.atlas.store import TABLES, Folder, disk_error, remove, store_error
 from brodmann.atlas.studying import read_result, save_result
 from brodmann.atlas.track import find_checkpoints
 from brodmann.atlas.watch import Parts, Stopwatch
-from brodmann.errors import BrodmannError, Incomplete, StoreError
+from brodmann.errors import BrodmannError, Incomplete, SettingsError, StoreError
 from brodmann.models.packaged import PACKAGED, training_log
 from brodmann.ranges import check_ranges
 from brodmann.settings import MapSettings, digest, to_dict, to_yaml
 
-STUDY = "fractal"
+STUDY, SIZES = "fractal", "fractal_sizes"
 
 
 def weigh(
@@ -103,6 +104,28 @@ def plan_weighing(
     return Weighing(label, name, members, Folder(place), settings, _command(model, revisions, folders, place, series))
 
 
+def plan_sizes(models: Sequence[str], *, out: str | Path | None = None, settings: MapSettings) -> "Weighing":
+    """Models of several sizes, in order, as `brodmann sizes --study fractal` compares them.
+
+    Raises
+    ------
+    SettingsError
+        If there are fewer than two, or two have the same name.
+    """
+    check_ranges(settings)
+    if len(models) < 2:
+        raise SettingsError(f"{len(models)} model{'s' * (len(models) != 1)}: sizes needs at least two")
+    members = tuple(Member(slug(_short(model)), model, None, float("nan")) for model in models)
+    if len({member.name for member in members}) < len(members):
+        raise SettingsError("two models have the same name")
+    place = Path(out) if out is not None else Path("fractal-sizes-" + slug(_short(models[-1])).lower())
+    words = ["brodmann", "sizes", "--study", STUDY, *models, "--settings", str(place / "settings.yaml")]
+    label = f"weights of {len(models)} sizes, {members[0].name} to {members[-1].name}"
+    return Weighing(
+        label, models[-1], members, Folder(place), settings, shlex.join([*words, "--out", f"{place}-again"]), SIZES
+    )
+
+
 def _short(name: str) -> str:
     return Path(name).resolve().name if Path(name).exists() else name
 
@@ -125,6 +148,8 @@ class Weighing:
     folder: Folder
     settings: MapSettings
     command: str
+    study: str = STUDY
+    """Study of one model or one training, or the one that compares sizes."""
 
     def run(self, *, page: bool = True, tell: Tell | None = None) -> int:
         """Do what is missing; gives the number of tasks that were run.
@@ -134,10 +159,10 @@ class Weighing:
         Incomplete
             If the user stopped it; the same command goes on.
         """
-        self.folder.refuse_foreign(family=STUDY)
+        self.folder.refuse_foreign(family=self.study)
         watch = Stopwatch()
         with watch.stage("import"):
-            function = resolve(studies()[STUDY].study)
+            function = resolve(studies()[self.study].study)
         with watch.stage("open"):
             opened = [self._opened(member) for member in self.members]
         new = self.folder.create()
@@ -178,7 +203,7 @@ class Weighing:
     @property
     def done(self) -> bool:
         """Whether there is nothing left to do."""
-        finished = self.folder.facts(f"{STUDY}-{self.key}") is not None and bool(self._manifest().get("complete"))
+        finished = self.folder.facts(f"{self.study}-{self.key}") is not None and bool(self._manifest().get("complete"))
         return finished and (self.folder.root / self.output).exists()
 
     def _opened(self, member: Member) -> Any:
@@ -198,21 +223,21 @@ class Weighing:
     @property
     def key(self) -> str:
         """Address of everything that the result depends on."""
-        study, settings = studies()[STUDY], self.settings
+        study, settings = studies()[self.study], self.settings
         load = [replace(settings.load, revision=member.revision) for member in self.members]
         told = [identity(member.model, each) for member, each in zip(self.members, load, strict=True)]
         scores = None if settings.fractal.scores is None else file_address(settings.fractal.scores)
         places = [repr(member.place) for member in self.members]
         own = [to_dict(settings.fractal), scores, settings.seed]
-        return digest([STUDY, study.study, study.version, told, places, own, brodmann.__version__])
+        return digest([self.study, study.study, study.version, told, places, own, brodmann.__version__])
 
     @property
     def output(self) -> str:
         """Path of the result inside the atlas."""
-        return f"results/{STUDY}-{self.key}.zarr"
+        return f"results/{self.study}-{self.key}.zarr"
 
     def _study(self, function: Any, opened: Sequence[Any], watch: Stopwatch, tell: Tell | None) -> int:
-        task = f"{STUDY}-{self.key}"
+        task = f"{self.study}-{self.key}"
         if self.folder.facts(task) is not None and (self.folder.root / self.output).exists():
             return 0
         self._write_manifest(complete=False)
@@ -220,13 +245,14 @@ class Weighing:
 
         def say(share: float, words: str) -> None:
             if tell is not None:
-                tell(Tick(studies()[STUDY].title, 0, 1, part=share, note=words))
+                tell(Tick(studies()[self.study].title, 0, 1, part=share, note=words))
 
         parts = Parts(say)
-        seed = study_seed(self.settings, STUDY, self.model, to_dict(self.settings.fractal))
-        with watch.stage(STUDY):
+        seed = study_seed(self.settings, self.study, self.model, to_dict(self.settings.fractal))
+        series = self.study == STUDY and len(opened) > 1
+        with watch.stage(self.study):
             dataset = function(
-                opened, steps=[] if len(opened) == 1 else [member.place for member in self.members],
+                opened, **({"steps": [member.place for member in self.members]} if series else {}),
                 settings=self.settings.fractal, seed=seed, progress=parts, partial=self.folder.partial(task),
                 scores=self._own_scores(),
             )  # fmt: skip
@@ -267,7 +293,7 @@ class Weighing:
 
         with self.folder.writing("tables") as path:
             path.mkdir()
-            write_tables(path, no_recording(), {STUDY: read_result(self.folder.root / self.output)})
+            write_tables(path, no_recording(), {self.study: read_result(self.folder.root / self.output)})
 
     def _report(self) -> None:
         from brodmann.atlas.report import render
@@ -290,18 +316,18 @@ class Weighing:
         self.folder.write_manifest(
             {
                 "brodmann": brodmann.__version__,
-                "family": STUDY,
+                "family": self.study,
                 "label": self.label,
                 "model": self.model,
                 "members": [
                     {"name": each.name, "model": each.model, "revision": each.revision}
-                    | ({} if len(self.members) == 1 else {"place": each.place})
+                    | ({"place": each.place} if math.isfinite(each.place) else {})
                     for each in self.members
                 ],
                 "provenance": {"name": self.model, "randomly_initialised": self.model.startswith("random:")},
                 "recording": "",
                 "controls": [],
-                "results": {STUDY: self.output} if there else {},
+                "results": {self.study: self.output} if there else {},
                 "skipped": {},
                 "tables": [f"tables/{n}.parquet" for n in TABLES if (self.folder.tables / f"{n}.parquet").exists()],
                 "seconds": {stage: round(value, 3) for stage, value in seconds.items()},

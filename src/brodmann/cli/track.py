@@ -21,6 +21,7 @@ from brodmann.settings import (
 
 if TYPE_CHECKING:
     from brodmann.atlas.family import Family
+    from brodmann.atlas.weighing import Weighing
 
 OneOrNone = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")]
 Models = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL MODEL ...")]
@@ -113,11 +114,13 @@ def track_(
 
 def sizes_(
     models: Models,
+    study: Literal["sizes", "fractal"] = "sizes",
     track: TrackSettings = TrackSettings(),  # noqa: B008
     run: Run = RUN,
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
     load: LoadSettings = LoadSettings(),  # noqa: B008
+    fractal: FractalSettings = FractalSettings(),  # noqa: B008
 ) -> None:
     """Compare models of one family by size; name a threshold if there is one.
 
@@ -133,9 +136,17 @@ def sizes_(
     ----------
     models
         Models with one tokenizer, in order of size; all follow the text of the last.
-    track, run, synergy, record, load
+    study
+        sizes: the core, recorded; fractal: the graph of the weights, read from the files.
+    track, run, synergy, record, load, fractal
         Options; the folder is by default sizes-MODEL, after the last model.
     """
+    if study == "fractal":
+        from brodmann.atlas.weighing import plan_sizes
+
+        chosen = replace(base(run.settings), seed=run.seed, fractal=fractal, load=load)
+        _weighed(plan_sizes(models, out=run.out, settings=chosen), run)
+        return
     from brodmann.atlas.sizes import lineage
 
     chosen = changed(base(run.settings), run, load=load, record=record, synergy=synergy, track=track)
@@ -146,16 +157,22 @@ def _weigh(
     model: str | None, revisions: tuple[str, ...], checkpoints: tuple[Path, ...], start: MapSettings, run: Run, *,
     series: bool = False, **sections: Any,
 ) -> None:  # fmt: skip
-    """Refuse what cannot work, then reckon or run with progress, and say what came out."""
-    from brodmann.atlas.weighing import plan_weighing, refuse
+    from brodmann.atlas.weighing import plan_weighing
 
-    if run.units is not None:
-        raise SettingsError("--units is about recordings; the weight graph is read from the weights")
     named = tuple(each for word in revisions for each in word.split(",") if each)
     chosen = replace(start, seed=run.seed, **sections)
     weighing = plan_weighing(
         model, revisions=named, checkpoints=checkpoints, out=run.out, settings=chosen, series=series
     )
+    _weighed(weighing, run)
+
+
+def _weighed(weighing: "Weighing", run: Run) -> None:
+    """Refuse what cannot work, then reckon or run with progress, and say what came out."""
+    from brodmann.atlas.weighing import refuse
+
+    if run.units is not None:
+        raise SettingsError("--units is about recordings; the weight graph is read from the weights")
     refuse(weighing)
     if run.dry_run:
         from brodmann.cli.reckoning import dry_run_weighing
@@ -171,7 +188,7 @@ def _weigh(
     atlas, screen = Atlas(weighing.folder.root), console()
     if not ran:
         screen.print(f"nothing to do: {atlas.path} is complete for these settings", markup=False)
-    print_findings(screen, atlas, ("fractal",))
+    print_findings(screen, atlas, (weighing.study,))
     print_time(screen, atlas)
     print(atlas.report)
 
