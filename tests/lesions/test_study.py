@@ -275,6 +275,19 @@ def test_an_atlas_from_before_an_order_was_added_is_drawn_without_it(found, reco
     assert (named["the loudest first"], named["random"], named["the core first"]) == (1, 0, 2)
 
 
+def test_the_map_of_removal_shades_by_thirds_up_to_any_last_share(found, recording):
+    """Three times 0.4 over 0.4 is 3.0000000000000004: the last units have the last of three shades all the same."""
+    gone = found["removal"].copy(deep=True)
+    row = int(np.flatnonzero(found["curve_order"].values == "importance")[0])
+    gone[row] = np.nan
+    shares = np.array([0.1, 0.2, 0.3, 0.4])
+    gone[row, :4] = shares
+    panels = {panel.name: panel for panel in chapter(found.assign(removal=gone), recording).panels}
+    colours = panels["lesion_order"].figure["data"][2]["marker"]["color"]
+    assert colours[:4] == [look.INK, look.INK_2, look.NULL, look.NULL]
+    assert set(colours[4:]) == {look.RULE}
+
+
 def test_a_random_model_and_far_ratios_are_said(found, recording):
     far = found.copy()
     far["ratio"] = found["ratio"] * 1e4

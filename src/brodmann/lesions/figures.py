@@ -189,7 +189,8 @@ def _map(
 ) -> dict[str, Any]:
     known = np.isfinite(gone)
     last = float(np.nanmax(gone))
-    steps = np.where(known, np.ceil(len(_GREYS) * gone / last) - 1, 0).astype(int)
+    # rounded: three times 0.4 over 0.4 is a little more than 3
+    steps = np.where(known, np.ceil(np.round(len(_GREYS) * gone / last, 9)) - 1, 0).astype(int)
     filled = [look.rank_colour(r) for r in rank] if rank is not None else [_GREYS[step] for step in steps]
     said = [f"goes when {_percent(value)} are gone" if ok else "stays" for value, ok in zip(gone, known, strict=True)]
     size = float(np.clip(230 / max(np.ptp(layer) + 1, np.ptp(index) + 1), 3, 8))
