@@ -30,7 +30,9 @@ def refuse(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -
     check_ranges(settings)
     check_lengths(settings, choose(studies))
     if (Path(model) / "atlas.json").is_file():
-        raise ModelError(f"{model} is an atlas, not a model; use it with synergy, lesions, allocation or report")
+        raise ModelError(
+            f"{model} is an atlas, not a model; use it with synergy, lesions, accuracy, allocation or report"
+        )
     check_device_early(settings.load.device)
     check_name(model, allow_pickle=settings.load.allow_pickle)
     read_prompts(settings.record.prompts)

@@ -99,7 +99,8 @@ def findings(found: Sequence[Any]) -> Table:
         chance = f", p {'<' if finding.p < 0.001 else '='} {max(finding.p, 0.001):.3g}" if shown else ""
         told = Text(f"{finding.claim}\n", style="bold")
         if math.isnan(finding.estimate):
-            told.append(": ".join(("not tested", *finding.caveats[:1])), style="not bold")
+            why = "".join(finding.caveats[:1]).removeprefix("not tested: ")
+            told.append(f"not tested: {why}" if why else "not tested", style="not bold")
         else:
             told.append(f"{measured}; n = {finding.n} ({finding.unit_of_inference}s){chance}", style="not bold")
         if finding.null:

@@ -56,8 +56,9 @@ def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) 
     assert example.startswith(f"Example: brodmann {command}")
     # what only this command has comes first; what the steps before it have comes last
     panels = re.findall(r"^\W*?(\w+) options\W*?$", text, flags=re.MULTILINE)
-    wanted = {name: (name, "run", "synergy", "record", "load") for name in ("lesions", "allocation", "track")} | {
-        "sizes": ("track", "run", "synergy", "record", "load"), "synergy": ("synergy", "run", "record", "load"),
+    wanted = {name: (name, "run", "synergy", "record", "load") for name in ("lesions", "accuracy", "allocation")} | {
+        **dict.fromkeys(("track", "sizes"), ("track", "fractal", "run", "synergy", "record", "load")),
+        "fractal": ("fractal", "run", "load"), "synergy": ("synergy", "run", "record", "load"),
         "record": ("record", "run", "load"), "map": ("run", "record", "synergy", "load"),
     }  # fmt: skip
     assert tuple(panels) == wanted.get(command, ())

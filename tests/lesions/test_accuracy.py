@@ -91,7 +91,7 @@ def test_figures_and_findings_have_one_interval_and_it_holds_the_chance_in_the_s
 def test_near_guessing_nothing_is_concluded():
     guess = verdict(planted(0.0, 0.25, intact=0.25))
     assert guess.verdict == "inconclusive"
-    assert "cannot tell from guessing" in guess.caveats[0]
+    assert "not clearly more than guessing" in guess.caveats[0]
     spent = verdict(planted(0.0, 0.25, intact=0.95))
     assert spent.verdict == "inconclusive"
     assert "too little is left" in spent.caveats[0]

@@ -34,7 +34,7 @@ def evidence(finding: Finding) -> Markup:
 
 def interval(finding: Finding) -> str:
     """The confidence interval as [low, high], to the precision that its width allows; in words where it has no ends."""
-    if any(map(math.isinf, finding.interval)):
+    if not all(map(math.isfinite, finding.interval)):
         return "not tested"
     return f"[{number(finding.interval[0])},\xa0{number(finding.interval[1])}]"
 

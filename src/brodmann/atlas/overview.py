@@ -1,5 +1,6 @@
 """The page's views of units: plate and grid, the table, and what was found in a few sentences."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -98,16 +99,21 @@ def found(findings: tuple[Finding, ...], by_study: Sequence[int] = ()) -> dict[s
 
     They tell the first two findings and the last of the first study, and the first finding of each further study:
     studies put their main claim first and its rival explanation last. ``by_study`` says how many findings each study
-    has, in order; empty: all are one study's.
+    has, in order; empty: all are one study's. Of a further study the first finding is one that could be tested, if any.
     """
-    counts = {verdict: sum(f.verdict == verdict for f in findings) for verdict in _ORDER}
+    tested = [f for f in findings if f.tested]
+    counts = {verdict: sum(f.verdict == verdict for f in tested) for verdict in _ORDER}
     told = [f"{count} {verdict}" for verdict, count in counts.items() if count]
-    total = f"{len(findings)} {'claim was' if len(findings) == 1 else 'claims were'} tested: {', '.join(told)}."
+    total = f"{len(tested)} {'claim was' if len(tested) == 1 else 'claims were'} tested: {', '.join(told)}."
+    if len(tested) < len(findings):
+        total = f"{total if tested else 'No claim was tested.'} {len(findings) - len(tested)} could not be tested."
     sizes = [size for size in by_study if size] or [len(findings)]
     starts = [sum(sizes[:k]) for k in range(len(sizes))]
     first = findings[: sizes[0]]
     chosen = first if len(first) <= 3 else (*first[:2], first[-1])
-    sentences = [_sentence(finding) for finding in (*chosen, *(findings[start] for start in starts[1:]))]
+    others = [findings[start:stop] for start, stop in itertools.pairwise([*starts, len(findings)])][1:]
+    leading = (next((each for each in own if each.tested), own[0]) for own in others)
+    sentences = [_sentence(finding) for finding in (*chosen, *leading)]
     if not findings:
         total = "No claim was tested."
         sentences = []

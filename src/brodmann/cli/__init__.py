@@ -39,6 +39,7 @@ COMMANDS = {
     "record": mapping.record_,
     "synergy": mapping.synergy_,
     "lesions": lesions.lesions_,
+    "accuracy": lesions.accuracy_,
     "allocation": lesions.allocation_,
     "track": track.track_,
     "sizes": track.sizes_,
@@ -49,7 +50,7 @@ COMMANDS = {
     "studies": looking.studies_,
     "cite": looking.cite_,
 }
-ON_ATLASES = ("synergy", "lesions", "allocation")
+ON_ATLASES = ("synergy", "lesions", "accuracy", "allocation")
 """Commands that take an atlas in place of a model: its settings are then their defaults."""
 
 

@@ -1,4 +1,4 @@
-"""Commands that test what a ranking of units does: `lesions` and `allocation`.
+"""Commands that test what a ranking of units does: `lesions`, `accuracy` and `allocation`.
 
 The ranking is the atlas's own synergy result; where there is none yet, that study runs first.
 """
@@ -7,7 +7,14 @@ from typing import Any
 
 from brodmann.cli import mapping
 from brodmann.cli.options import RUN, ModelOrAtlas, Run
-from brodmann.settings import AllocationSettings, LesionSettings, LoadSettings, RecordSettings, SynergySettings
+from brodmann.settings import (
+    AccuracySettings,
+    AllocationSettings,
+    LesionSettings,
+    LoadSettings,
+    RecordSettings,
+    SynergySettings,
+)
 
 
 def lesions_(
@@ -32,6 +39,30 @@ def lesions_(
         Options.
     """
     _go("lesions", model, run, load=load, record=record, synergy=synergy, lesions=lesions)
+
+
+def accuracy_(
+    model: ModelOrAtlas,
+    accuracy: AccuracySettings = AccuracySettings(),  # noqa: B008  frozen
+    run: Run = RUN,
+    synergy: SynergySettings = SynergySettings(),  # noqa: B008
+    record: RecordSettings = RecordSettings(),  # noqa: B008
+    load: LoadSettings = LoadSettings(),  # noqa: B008
+) -> None:
+    """Ask the model checkable questions, whole and with units taken away.
+
+    Example: brodmann accuracy atlas-smollm2-135m --questions 20
+
+    Needs the ranking of the synergy study, which runs first where there is none.
+
+    Parameters
+    ----------
+    model
+        A model, or an atlas: then its settings are the defaults, and its recordings and its ranking are used.
+    accuracy, run, synergy, record, load
+        Options.
+    """
+    _go("accuracy", model, run, load=load, record=record, synergy=synergy, accuracy=accuracy)
 
 
 def allocation_(

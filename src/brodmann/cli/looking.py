@@ -1,7 +1,7 @@
 """Commands that look: at an atlas, at models, at prompts and studies. They compute nothing that is kept."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -133,10 +133,17 @@ def studies_() -> None:
 
     check_targets(studies().values())
     rows = [
-        (name, study.title, ", ".join((study.needs.words, *study.after)), f"--add {name}" if study.optional else "yes")
+        (name, study.title, ", ".join((study.needs.words, *study.after)), _way(study))
         for name, study in studies().items()
     ]
     console().print(table(("study", "title", "needs at least", "in map"), rows))
+
+
+def _way(study: Any) -> str:
+    """How a study is asked for."""
+    if study.family:
+        return f"no: brodmann {study.family}"
+    return f"--add {study.name}" if study.optional else "yes"
 
 
 def cite_(atlas: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ATLAS")]) -> None:

@@ -39,7 +39,7 @@ def fractal_(
     run: Run = RUN,
     load: LoadSettings = LoadSettings(),  # noqa: B008
 ) -> None:
-    """Measure the graph of the weights: its multifractal spectrum, and how far it has emerged.
+    """Measure the graph of the weights: its spectrum, and how far it has emerged.
 
     Example: brodmann fractal smollm2-135m
 
@@ -71,11 +71,11 @@ def track_(
     checkpoints: Folders = (),
     study: Literal["growth", "fractal"] = "growth",
     track: TrackSettings = TrackSettings(),  # noqa: B008  frozen
+    fractal: FractalSettings = FractalSettings(),  # noqa: B008
     run: Run = RUN,
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
     load: LoadSettings = LoadSettings(),  # noqa: B008
-    fractal: FractalSettings = FractalSettings(),  # noqa: B008
 ) -> None:
     """Follow the core through training: an atlas per checkpoint, and their growth.
 
@@ -99,7 +99,7 @@ def track_(
         Folders of checkpoints, in place of a model.
     study
         growth: the core, recorded at every checkpoint; fractal: the graph of the weights, read from the files.
-    track, run, synergy, record, load, fractal
+    track, fractal, run, synergy, record, load
         Options; the folder is by default growth-MODEL (fractal-MODEL) in the working directory.
     """
     if study == "fractal":
@@ -116,11 +116,11 @@ def sizes_(
     models: Models,
     study: Literal["sizes", "fractal"] = "sizes",
     track: TrackSettings = TrackSettings(),  # noqa: B008
+    fractal: FractalSettings = FractalSettings(),  # noqa: B008
     run: Run = RUN,
     synergy: SynergySettings = SynergySettings(),  # noqa: B008
     record: RecordSettings = RecordSettings(),  # noqa: B008
     load: LoadSettings = LoadSettings(),  # noqa: B008
-    fractal: FractalSettings = FractalSettings(),  # noqa: B008
 ) -> None:
     """Compare models of one family by size; name a threshold if there is one.
 
@@ -138,7 +138,7 @@ def sizes_(
         Models with one tokenizer, in order of size; all follow the text of the last.
     study
         sizes: the core, recorded; fractal: the graph of the weights, read from the files.
-    track, run, synergy, record, load, fractal
+    track, fractal, run, synergy, record, load
         Options; the folder is by default sizes-MODEL, after the last model.
     """
     if study == "fractal":

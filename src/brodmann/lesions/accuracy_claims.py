@@ -48,18 +48,24 @@ class Marked:
         test = distributions.binomtest(right, asked, min(self.chance, 1.0), alternative="greater")
         if test.pvalue >= 0.05:
             return (
-                f"the intact model answers {right} of {asked} right, which {asked} questions cannot tell from guessing"
-                f" ({self.chance:.0%}): the task tests nothing here; ask more"
+                f"the intact model answers {right} of {asked} right, not clearly more than guessing"
+                f" ({self.chance:.0%}): the task tests nothing here{self._more(right)}"
             )
         matched = self.under["same layers"]
         likely = distributions.binomtest(round(float(matched.mean()) * asked), asked, min(self.chance, 1.0),
                                          alternative="greater")  # fmt: skip
         if likely.pvalue >= 0.05:
             return (
-                f"under lesions of the same layers {matched.mean():.0%} are right, which {asked} questions cannot tell"
-                f" from guessing ({self.chance:.0%}): too little is left that the core could cost more of; ask more"
+                f"under lesions of the same layers {matched.mean():.0%} are right, not clearly more than guessing"
+                f" ({self.chance:.0%}): too little is left that the core could cost more of"
+                f"{self._more(round(float(matched.mean()) * asked))}"
             )
         return ""
+
+    def _more(self, right: int) -> str:
+        """Advice, where more questions could help."""
+        asked = self.intact.size
+        return f"; more than questions = {asked} may tell" if right > self.chance * asked else ""
 
 
 def findings(marked: Sequence[Marked], *, kind: str, share: float, seed: int) -> tuple[Finding, ...]:
@@ -112,8 +118,8 @@ def _finding(marked: Marked, kind: str, share: float, seed: int) -> Finding:
     drawn = f"{share:.0%} of the units, {len(per_set)} random sets of the same layers"
     return conclude(
         f"core_accuracy_{marked.task.replace(' ', '_')}",
-        f"{done} the core costs more right answers to '{marked.task}' than {done.lower()} as many random units of the"
-        " same layers",
+        f"{done} the {share:.0%} of units that rank highest costs more right answers to '{marked.task}' than"
+        f" {done.lower()} as many random units of the same layers",
         estimate=float(found.estimate), interval=interval,
         nulls={"the next random set of the same layers": per_set.mean() - per_set},
         p_values={"the next random set of the same layers": next_set, "signs of questions flipped": flips.p},

@@ -81,7 +81,7 @@ def accuracies(dataset: xr.Dataset) -> Panel | None:
     )
     if dataset["untestable"].values.any():
         near = int(dataset["untestable"].values.sum())
-        title = f"{title[:-1]}; {near} of {len(tasks)} tasks cannot be told from guessing."
+        title = f"{title[:-1]}; {near} of {len(tasks)} tasks are not clearly above guessing."
     return Panel(
         "accuracy", title, {"data": traces, "layout": figure},
         how_to_read="Ring: the intact model. Warm: its core lesioned. Cool: the other end of the ranking. Grey "
@@ -129,7 +129,7 @@ def differences(dataset: xr.Dataset) -> Panel | None:
         "accuracy-differences", title, {"data": traces, "layout": figure},
         how_to_read="Right of the line: with the core lesioned fewer answers are right than with the control lesioned. "
         "Lines are 95 % intervals over questions, sets and the chance in which set was drawn; against the same layers "
-        "they are the findings' own. Grey rows cannot be told from guessing with so few questions.",
+        "they are the findings' own. Grey rows are not clearly above guessing.",
         description=f"Dot plot with intervals. {title}",
     )  # fmt: skip
 

@@ -112,6 +112,11 @@ class Finding:
         return f"{self.verdict.capitalize()}: {claim}. {numbers}; {against}."
 
     @property
+    def tested(self) -> bool:
+        """Whether there is an estimate with an interval, so that the verdict says something."""
+        return all(map(math.isfinite, (self.estimate, *self.interval)))
+
+    @property
     def untested(self) -> bool:
         """Whether there is an estimate but no interval, and the first caveat says why."""
         bounded = all(map(math.isfinite, self.interval))

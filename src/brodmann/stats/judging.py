@@ -177,7 +177,7 @@ def conclude(
             noted.append(f"{failed} of {values.size} draws of {null} could not be computed and count against the claim")
     if n < FEW:
         people = f"only {n} {unit_of_inference}{'' if n == 1 else 's'}"
-        if not any(map(math.isinf, interval)):
+        if all(map(math.isfinite, interval)):
             noted.append(f"{people}: the interval is likely too narrow")
         elif not any(note.startswith(UNTESTED) for note in noted[:1]):
             noted.insert(0, f"{UNTESTED}: {people}, too few for an interval")

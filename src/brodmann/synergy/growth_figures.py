@@ -64,9 +64,11 @@ def _form(dataset: xr.Dataset) -> Contrast:
 def _summary(dataset: xr.Dataset, recording: xr.Dataset) -> str:
     steps = dataset["step"].values
     generated = str(recording.attrs.get("mode", "generate")) == "generate"
-    text = "the text that the last checkpoint wrote" if generated else "the same given text"
+    text = "the text that the final checkpoint wrote" if generated else "the same given text"
     emerged = str(dataset.attrs.get("emerged", ""))
-    rule = f"first holds twice in a row at step {emerged}" if emerged else "never holds twice in a row"
+    held = int(dataset["passed"].values.sum()) if "passed" in dataset else 0
+    never = f"holds at {held} of them, never twice in a row" if held else "holds at none of them"
+    rule = f"first holds twice in a row at step {emerged}" if emerged else never
     own = " and that excess above random weights' own" if has(dataset, "random_excess_threshold") else ""
     return (
         f"{steps.size} checkpoints, from step {steps[0]:g} to step {steps[-1]:g}, each read {text} "

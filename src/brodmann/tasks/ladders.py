@@ -68,7 +68,10 @@ def items(task: Task, count: int, level: int, seed: int) -> tuple[Item, ...]:
         in_vain = in_vain + 1 if item.prompt in found else 0
         found.setdefault(item.prompt, item)
     if len(found) < count:
-        raise SettingsError(f"task '{task.name}' has only {len(found)} different items at level {level}; ask for fewer")
+        raise SettingsError(
+            f"task '{task.name}' has only {len(found)} different items at level {level}, and {count} are wanted, "
+            "examples among them; ask for fewer"
+        )
     return tuple(found.values())
 
 
