@@ -43,7 +43,7 @@ def fractal_(
 
     Example: brodmann fractal smollm2-135m
 
-    brodmann fractal ORG/MODEL --revisions step0 step512: a series of one training.
+    brodmann fractal ORG/MODEL --revisions step0 step512: one training.
 
     brodmann track nano --study fractal: the project's own series, offline.
 
