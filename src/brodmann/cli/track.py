@@ -47,7 +47,7 @@ def fractal_(
 
     brodmann track nano --study fractal: the project's own series, offline.
 
-    Reads weights alone, tensor by tensor: no model is built and nothing is recorded.
+    Reads weights alone: no model is built and nothing is recorded.
 
     Parameters
     ----------
