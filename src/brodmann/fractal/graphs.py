@@ -150,7 +150,7 @@ def watts_strogatz(nodes: int, neighbours: int, p: float, rng: np.random.Generat
     return _graph(edges, nodes)
 
 
-def cascade(parts: Sequence[int], ratio: float, generations: int) -> Mass:
+def cascade(parts: Sequence[int], ratio: float | int, generations: int) -> Mass:
     """Mass around each grain of a multiplicative cascade, whose grains lie in its branches as `parts` say.
 
     Parameters

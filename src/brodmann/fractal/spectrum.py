@@ -194,7 +194,7 @@ def discretise(tau: Float[Array, " q"], q: Float[Array, " q"]) -> Discretised | 
     return Discretised(alpha, f, (float(alpha[at - 1]), float(alpha[at])), float(alpha.max() - alpha.min()))
 
 
-def box_exponent(probabilities: Sequence[float], ratio: float, q: Array | Sequence[float]) -> Float[Array, " q"]:
+def box_exponent(probabilities: Sequence[float], ratio: float | int, q: Array | Sequence[float]) -> Float[Array, " q"]:
     """Mass exponent of a cascade in the node-sum convention: tau(q) = -ln(sum_c p_c^(q+1)) / ln(ratio).
 
     The textbook's boxes give the same curve at q + 1 (tau_node(q) = tau_box(q + 1)), so alpha0 is the information

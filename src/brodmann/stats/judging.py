@@ -179,7 +179,7 @@ def conclude(
         people = f"only {n} {unit_of_inference}{'' if n == 1 else 's'}"
         if all(map(math.isfinite, interval)):
             noted.append(f"{people}: the interval is likely too narrow")
-        elif not any(note.startswith(UNTESTED) for note in noted[:1]):
+        elif math.isfinite(estimate) and not any(note.startswith(UNTESTED) for note in noted[:1]):
             noted.insert(0, f"{UNTESTED}: {people}, too few for an interval")
     judgement = judge(estimate, interval, found, direction=direction, margin=margin, reference=reference, alpha=alpha)
     words = " and ".join(f"{null} ({p_text(p)})" for null, p in found.items())
