@@ -38,6 +38,10 @@ def refuse(model: str, settings: MapSettings, studies: tuple[str, ...] | None) -
     read_prompts(settings.record.prompts)
     check_hub(model, settings.load.revision)
     refuse_units(model, settings)
+    if any(study.weights for study in choose(studies)):
+        from brodmann.atlas.checkpoints import refuse_weights
+
+        refuse_weights(model, settings, settings.load.revision)
 
 
 def refuse_units(model: str, settings: MapSettings) -> None:

@@ -141,6 +141,15 @@ def test_a_study_after_another_waits_for_it_and_shares_its_fate() -> None:
     assert alone.skipped["lesions"] == "it comes after the study 'synergy', which was not asked for"
 
 
+def test_a_study_of_weights_waits_for_no_recording() -> None:
+    made = build(dataclasses.replace(BASIS, units=1, prompts=1), MapSettings(), choose(("fractal",)))
+    task = next(each for each in made.tasks if each.name == "fractal")
+    assert not made.skipped
+    assert (task.after, task.subject) == ((), None)
+    pages = {each.kind: each.after for each in made.tasks if each.kind in ("tables", "report")}
+    assert task.key in pages["tables"]
+
+
 def test_unknown_study() -> None:
     with pytest.raises(SettingsError, match="there is no study 'phrenology'; known are synergy"):
         choose(["phrenology"])

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 from tests.fractal.written import noise, write
 
+from brodmann.atlas.atlas import Atlas
 from brodmann.atlas.store import Folder, open_result
 from brodmann.atlas.weighing import plan_weighing, weigh
 from brodmann.cli import main
@@ -49,7 +50,7 @@ def test_a_series_makes_an_atlas_and_is_then_finished(tmp_path: Path, checkpoint
     weighing = plan_weighing(None, checkpoints=checkpoints, out=tmp_path / "out", settings=QUICK)
     assert weighing.done
     assert weighing.run() == 0
-    assert weighing.size() == (4 * 12 * 64 * 64, 4 * 7 * 64)
+    assert (weighing.cost().weights, weighing.cost().neurons) == (4 * 12 * 64 * 64, 4 * 7 * 64)
     with pytest.raises(StoreError, match="brodmann fractal"):
         Folder(tmp_path / "out").refuse_foreign()
 
@@ -85,6 +86,39 @@ def test_dry_run_writes_nothing(
     told = capsys.readouterr().out
     assert "196,608 weights between 1,792 neurons, 4 checkpoints" in told
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_atlas_of_a_recording_takes_the_weight_graph_as_a_chapter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked for with a map, or of its atlas later, it gives the numbers of its own command; the recording stays."""
+    recorded, alone = tmp_path / "recorded", tmp_path / "alone"
+    quick = {
+        "record": {"new_tokens": 12},
+        "synergy": {"null_models": 2, "surrogates": 10, "graph_nulls": 5, "bootstraps": 50},
+        "fractal": {"fractal_nulls": 2, "initialisations": 2, "fractal_bootstraps": 40, "tails": False},
+    }
+    settings = tmp_path / "quick.yaml"
+    settings.write_text(json.dumps(quick))
+    assert main(["map", "glass-en", "--settings", str(settings), "--out", str(recorded), "--add", "fractal"]) == 0
+    assert main(["fractal", "glass-en", "--settings", str(settings), "--out", str(alone)]) == 0
+    one, two = (Atlas(path).results["fractal"].load() for path in (recorded, alone))
+    xr.testing.assert_identical(one.drop_attrs(), two.drop_attrs())
+    assert one.attrs["findings"] == two.attrs["findings"]
+    assert set(Atlas(recorded).results) == {"synergy", "fractal"}
+    page = (recorded / "report.html").read_text(encoding="utf-8")
+    assert 'id="chapter-fractal"' in page
+    assert 'id="chapter-synergy"' in page
+    before = json.loads((recorded / "atlas.json").read_text())
+    assert main(["fractal", str(recorded), "--fractal-nulls", "3"]) == 0
+    after = json.loads((recorded / "atlas.json").read_text())
+    assert after["results"]["fractal"] != before["results"]["fractal"]
+    assert after["results"]["synergy"] == before["results"]["synergy"]
+    assert after["recording"] == before["recording"]
+    for atlas in (recorded, alone):
+        capsys.readouterr()
+        assert main(["fractal", str(atlas), "--dry-run"]) == 0
+        assert "nothing to do" in capsys.readouterr().out
 
 
 class TestRefusals:

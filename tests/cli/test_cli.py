@@ -11,8 +11,17 @@ import pytest
 import yaml
 
 from brodmann import console, open_atlas
+from brodmann.atlas.store import Folder
 from brodmann.cli import COMMANDS, main, mapping
-from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, from_yaml, to_yaml
+from brodmann.settings import (
+    FractalSettings,
+    LoadSettings,
+    MapSettings,
+    RecordSettings,
+    SynergySettings,
+    from_yaml,
+    to_yaml,
+)
 from brodmann.stats import Finding
 
 SECTIONS = [field for field in dataclasses.fields(MapSettings) if field.default_factory is not dataclasses.MISSING]
@@ -331,3 +340,24 @@ def test_one_atlas_from_map_to_cite(capsys: pytest.CaptureFixture[str], tmp_path
     assert page.exists()
     cited = said(["cite", "a"], capsys)
     assert [key for key in ("urbina2026", "mediano2021", "barrett2015", "brodmann") if f"{{{key}," not in cited] == []
+
+
+def test_a_switch_that_an_atlas_has_can_be_given_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its default comes from the atlas; both words are taken then, and help shows the one that changes it."""
+    atlas = tmp_path / "a"
+    atlas.mkdir()
+    settings = MapSettings(fractal=FractalSettings(tails=False))
+    (atlas / "settings.yaml").write_text(to_yaml(settings))
+    Folder(atlas).write_manifest({"model": "nano", "members": [], "family": ""})
+    seen: list[MapSettings] = []
+    monkeypatch.setattr("brodmann.cli.track.go", lambda *given, **_: seen.append(given[2]))
+    for words in ([], ["--no-tails"], ["--tails"]):
+        assert main(["fractal", str(atlas), *words]) == 0
+    assert [each.fractal.tails for each in seen] == [False, False, True]
+    with pytest.raises(SystemExit):
+        main(["fractal", str(atlas), "--help"])
+    told = capsys.readouterr().out
+    assert "--tails" in told
+    assert "--no-tails" not in told

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from brodmann.atlas.checkpoints import checkpoint_of, graph_cost
 from brodmann.atlas.plan import null_models
 from brodmann.atlas.registry import Study
 from brodmann.atlas.registry import studies as known
@@ -255,6 +256,10 @@ def estimate(model: str, settings: MapSettings, prompts: Any, studies: tuple[str
         lines.append(Line(f"{nulls} randomly initialised models", nulls * batches, nulls * batches * reread, held))
     pairs = units * (units - 1) / 2 * len(texts)
     for study in chosen:
+        if study.weights:
+            cost = graph_cost(checkpoint_of(model, settings.load, settings.seed), settings.fractal)
+            lines.append(Line(study.name, 1, cost.seconds, base / 3 + cost.memory))
+            continue
         draws, graphs = (
             (1 + nulls + 2 * settings.synergy.surrogates, settings.synergy.graph_nulls)
             if study.name == "synergy"

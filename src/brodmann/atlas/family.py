@@ -11,8 +11,6 @@ what early or small models write by themselves falls into loops, and a loop is m
 """
 
 import json
-import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,8 +21,9 @@ from brodmann.atlas.engines import Engine, LocalEngine, Tell, Tick, stoppable
 from brodmann.atlas.job import Job
 from brodmann.atlas.plan import choose, study_seed
 from brodmann.atlas.registry import resolve, studies
+from brodmann.atlas.several import Member, finish, is_done, make_once, manifest_of, stage_seconds, write_manifest
 from brodmann.atlas.source import find, vocabulary
-from brodmann.atlas.store import TABLES, Folder, disk_error, store_error, write_text
+from brodmann.atlas.store import Folder, disk_error, store_error, write_text
 from brodmann.atlas.studying import read_result, save_result
 from brodmann.atlas.watch import Parts, Stopwatch
 from brodmann.errors import BrodmannError, Incomplete, SettingsError, StoreError
@@ -32,19 +31,6 @@ from brodmann.settings import MapSettings, digest, to_dict, to_yaml
 
 MEMBERS = "members"
 STUDIES = ("synergy", "stage")
-
-
-@dataclass(frozen=True)
-class Member:
-    """One model of a family."""
-
-    name: str
-    """Name of its folder."""
-    model: str
-    """What is opened."""
-    revision: str | None = None
-    place: float = 0.0
-    """Where it stands: its training step."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +112,7 @@ class Family:
         follow: Path | None = None
         count = 0
         for number, member in enumerate(order):
-            before = dict(self._manifest())
+            before = dict(manifest_of(self.folder))
             if not before.get("complete"):
                 self._write_manifest(complete=False)
             count += self.job(member, follow).do(None, engine, _within(tell, member.name, number, total))
@@ -136,7 +122,7 @@ class Family:
         if page:
             count += self._tables(_within(tell, "tables", len(order) + 1, total))
             count += self._report(_within(tell, "report", len(order) + 2, total))
-        manifest = self._manifest()
+        manifest = manifest_of(self.folder)
         if count or not manifest.get("complete"):
             self._write_manifest(complete=True)
         return count
@@ -174,7 +160,7 @@ class Family:
         key = self._key()
         output = f"results/{self.study}-{key}.zarr"
         task = f"{self.study}-{key}"
-        if self.folder.facts(task) is not None and (self.folder.root / output).exists():
+        if is_done(self.folder, task, output):
             return 0
         watch, parts = Stopwatch(), Parts(_part(tell))
         with watch.stage("import"):
@@ -193,7 +179,7 @@ class Family:
         with watch.stage("store"):
             save_result(self.folder, output, dataset)
             write_text(self.folder.root / output.replace(".zarr", ".yaml"), to_yaml(self.settings))
-        self._finish(task, watch)
+        finish(self.folder, task, watch)
         return 1
 
     def _tables(self, tell: Tell | None) -> int:
@@ -202,7 +188,7 @@ class Family:
     def _write_tables(self) -> None:
         from brodmann.atlas.tables import write_tables
 
-        manifest = self._manifest()
+        manifest = manifest_of(self.folder)
         results = {name: read_result(self.folder.root / path) for name, path in manifest["results"].items()}
         with self.folder.writing("tables") as path:
             path.mkdir()
@@ -214,93 +200,40 @@ class Family:
         return self._once("report", "report.html", tell, lambda: render(self.folder.root))
 
     def _once(self, kind: str, output: str, tell: Tell | None, work: Callable[[], Any]) -> int:
-        """Make what every run of the family overwrites, unless it shows this comparison already."""
-        task = f"{kind}-{self._key()}"
-        if self.folder.facts(task) is not None and (self.folder.root / output).exists():
-            return 0
-        _part(tell)(0.0, kind)
-        self.folder.forget(kind)
-        self._write_manifest(complete=False)
-        watch = Stopwatch()
-        with watch.stage(kind):
-            work()
-        self._finish(task, watch)
-        return 1
+        def begin() -> None:
+            _part(tell)(0.0, kind)
+            self._write_manifest(complete=False)
 
-    def _finish(self, task: str, watch: Stopwatch) -> None:
-        stages = watch.take()
-        self.folder.finish(task, {"task": task, "seconds": sum(stages.values()), "stages": stages})
-        self.folder.note("finished", task)
-
-    def _manifest(self) -> dict[str, Any]:
-        try:
-            return self.folder.read_manifest()
-        except StoreError:
-            return {}
+        return make_once(self.folder, self._key(), kind, output, begin, work)
 
     def _write_manifest(self, *, complete: bool) -> None:
         """``atlas.json``: that of the last member, with paths from here, and what belongs to the family."""
-        write_text(self.folder.root / "settings.yaml", to_yaml(self.settings))
         last = self.members[-1]
         within = f"{MEMBERS}/{last.name}/"
-        try:
-            own = self.member_folder(last).read_manifest()
-        except StoreError:
-            own = {}
+        own = manifest_of(self.member_folder(last))
         results = {}
         if complete or all(self._known(member) for member in self.members):
             path = f"results/{self.study}-{self._key()}.zarr"
             results = {self.study: path} if (self.folder.root / path).exists() else {}
         results |= {name: within + path for name, path in own.get("results", {}).items() if name == "synergy"}
-        seconds = self._seconds()
-        whole = sum(seconds.values())
-        passes = sum(float(self._manifest_of(member).get("seconds_forward", 0.0)) for member in self.members)
-        forward = passes / whole if whole else 0.0
-        self.folder.write_manifest(
-            {
-                "brodmann": brodmann.__version__,
-                "family": self.study,
-                "label": self.label,
-                "model": self.model,
-                "members": [
-                    {"name": each.name, "model": each.model, "revision": each.revision, "place": each.place}
-                    for each in self.members
-                ],
-                "provenance": own.get("provenance", {}),
-                "recording": within + own["recording"] if own.get("recording") else "",
-                "controls": [within + path for path in own.get("controls", [])],
-                "results": results,
-                "skipped": own.get("skipped", {}),
-                "tables": [f"tables/{n}.parquet" for n in TABLES if (self.folder.tables / f"{n}.parquet").exists()],
-                "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-                "seconds_forward": round(passes, 3),
-                "seconds_share": {"forward": round(forward, 4), "other": round(1.0 - forward, 4)},
-                "complete": complete,
-                "command": self.command,
-                "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            }
-        )
-
-    def _manifest_of(self, member: Member) -> dict[str, Any]:
-        try:
-            return self.member_folder(member).read_manifest()
-        except StoreError:
-            return {}
+        manifests = [manifest_of(self.member_folder(member)) for member in self.members]
+        seconds: dict[str, float] = {}
+        for each in manifests:
+            for stage, value in each.get("seconds", {}).items():
+                seconds[stage] = seconds.get(stage, 0.0) + float(value)
+        write_manifest(
+            self.folder, study=self.study, label=self.label, model=self.model, members=self.members,
+            settings=self.settings, seconds=stage_seconds(self.folder, seconds),
+            passes=sum(float(each.get("seconds_forward", 0.0)) for each in manifests),
+            provenance=own.get("provenance", {}),
+            recording=within + own["recording"] if own.get("recording") else "",
+            controls=[within + path for path in own.get("controls", [])],
+            results=results, skipped=own.get("skipped", {}), complete=complete, command=self.command,
+        )  # fmt: skip
 
     def _known(self, member: Member) -> bool:
-        manifest = self._manifest_of(member)
+        manifest = manifest_of(self.member_folder(member))
         return bool(manifest.get("complete")) and all(name in manifest["results"] for name in STUDIES)
-
-    def _seconds(self) -> dict[str, float]:
-        """Wall seconds by stage, over all members and all runs."""
-        seconds: dict[str, float] = {}
-        for member in self.members:
-            for stage, value in self._manifest_of(member).get("seconds", {}).items():
-                seconds[stage] = seconds.get(stage, 0.0) + float(value)
-        for path in sorted((self.folder.root / "done").glob("*.json")):
-            for stage, value in (self.folder.facts(path.stem) or {}).get("stages", {}).items():
-                seconds[stage] = seconds.get(stage, 0.0) + float(value)
-        return seconds
 
 
 def refuse_other_tokenizers(members: Sequence[Member], settings: MapSettings) -> None:
@@ -320,17 +253,6 @@ def refuse_other_tokenizers(members: Sequence[Member], settings: MapSettings) ->
                 f"{member.model} and {members[-1].model} have different tokenizers, so one cannot follow the text that "
                 "the other writes; name models with one tokenizer, or let them read texts (--mode read)"
             )
-
-
-def slug(name: str) -> str:
-    """A name as a folder can be called.
-
-    Examples
-    --------
-    >>> slug("step1000-tokens4B"), slug("runs/a b")
-    ('step1000-tokens4B', 'runs-a-b')
-    """
-    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "model"
 
 
 def _within(tell: Tell | None, name: str, number: int, total: int) -> Tell | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import brodmann
 from brodmann.atlas.registry import Study, check_targets, in_order, resolve, studies
+from brodmann.atlas.source import file_address
 from brodmann.errors import SettingsError
 from brodmann.settings import MapSettings, RecordSettings, digest, to_dict
 
@@ -188,6 +189,7 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
         replays[seed] = tuple(task.key for task in batches)
     results: dict[str, str] = {}
     for study in applying:
+        heard = () if study.weights else recorded
         used = list(controls)[: null_models(settings, study)]
         before = [results[name] for name in study.after]
         key = study_key(study, basis, settings, [controls[seed] for seed in used], before)
@@ -199,14 +201,14 @@ def build(basis: Basis, settings: MapSettings, chosen: Iterable[Study], *, page:
                 title=study.title,
                 output=f"results/{study.name}-{key}.zarr",
                 after=(
-                    *recorded,
+                    *heard,
                     *(batch for seed in used for batch in replays[seed]),
                     *(f"{name}-{results[name]}" for name in study.after),
                     *([grounds[study.name].key] if study.name in grounds else []),
                 ),
                 subject=SUBJECT if study.subject else None,
                 name=study.name,
-                seed=study_seed(settings, *_matter(study, basis, settings)),
+                seed=_seed(study, basis, settings),
             )
         )
     if page:
@@ -256,6 +258,12 @@ def study_seed(settings: MapSettings, *matter: Any) -> int:
     return int(digest([settings.seed, *matter])[:7], 16)
 
 
+def _seed(study: Study, basis: Basis, settings: MapSettings) -> int:
+    if study.weights:  # as `brodmann.atlas.weighing` seeds it, so that both ways to ask give the same numbers
+        return study_seed(settings, study.name, basis.provenance.get("name", basis.label), _own(study, settings))
+    return study_seed(settings, *_matter(study, basis, settings))
+
+
 def ground_key(study: Study, basis: Basis, settings: MapSettings) -> str:
     """Content address of what a study says about the recording alone."""
     return digest([*_matter(study, basis, settings), settings.seed, study.version, brodmann.__version__])
@@ -263,9 +271,17 @@ def ground_key(study: Study, basis: Basis, settings: MapSettings) -> str:
 
 def _matter(study: Study, basis: Basis, settings: MapSettings) -> list[Any]:
     """What a study is asked about a recording, whatever code answers."""
-    own = to_dict(getattr(settings, study.settings)) if study.settings else {}
+    own = _own(study, settings)
+    if study.weights:
+        scores = own.get("scores")
+        files = file_address(scores) if isinstance(scores, str) else None
+        return [study.name, study.study, basis.recording, own, files]
     own.pop("null_models", None)
     return [study.name, study.ground, study.study, basis.recording, own]
+
+
+def _own(study: Study, settings: MapSettings) -> dict[str, Any]:
+    return to_dict(getattr(settings, study.settings)) if study.settings else {}
 
 
 def study_key(study: Study, basis: Basis, settings: MapSettings, controls: list[str], before: list[str]) -> str:
@@ -291,6 +307,8 @@ def null_models(settings: MapSettings, study: Study) -> int:
 
 
 def _obstacle(study: Study, basis: Basis, settings: MapSettings) -> str | None:
+    if study.weights:
+        return None
     needs, lag = study.needs, _lag(settings, study)
     for what, has, least in (
         ("layers", basis.layers, needs.layers),

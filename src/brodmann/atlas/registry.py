@@ -76,6 +76,9 @@ class Study:
     check: str = ""
     """What refuses settings that only the study can judge, such as names of tasks, before a model is opened:
     ``check(settings)`` of its own section. It should import nothing heavy."""
+    weights: bool = False
+    """Whether it reads the model's weights in place of the recording: it is called as ``study([checkpoint], ...)`` with
+    a `brodmann.models.shards.Checkpoint`."""
     ground: str = ""
     """The part of the study that needs the recording only, ``ground(recording, settings=..., seed=..., progress=...)``;
     an engine may run it beside the model, and the study gets its Dataset as ``ground``."""
@@ -166,7 +169,7 @@ _BUILT_IN = (
         chapter="brodmann.fractal.figures:chapter",
         settings="fractal",
         optional=True,
-        family="fractal",
+        weights=True,
     ),
     Study(
         name="fractal_sizes",

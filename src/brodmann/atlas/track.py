@@ -13,8 +13,9 @@ from typing import Any
 
 from brodmann.atlas.atlas import Atlas, override
 from brodmann.atlas.engines import Engine, Tell
-from brodmann.atlas.family import STUDIES, Family, Member, refuse_other_tokenizers, slug
+from brodmann.atlas.family import STUDIES, Family, refuse_other_tokenizers
 from brodmann.atlas.plan import check_lengths, choose
+from brodmann.atlas.several import Member, slug
 from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError
 from brodmann.models.packaged import PACKAGED

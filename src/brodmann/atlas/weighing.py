@@ -8,9 +8,7 @@
 One checkpoint, or a series of one training; each is measured once and kept, so that a stopped run goes on.
 """
 
-import math
 import shlex
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +16,26 @@ from typing import Any
 
 import brodmann
 from brodmann.atlas.atlas import Atlas, override
+from brodmann.atlas.checkpoints import Cost, checkpoint_of, graph_cost, refuse_weights
 from brodmann.atlas.engines import Tell, Tick, stoppable
-from brodmann.atlas.family import Member, slug
 from brodmann.atlas.plan import study_seed
 from brodmann.atlas.registry import resolve, studies
+from brodmann.atlas.several import (
+    Member,
+    finish,
+    is_done,
+    make_once,
+    manifest_of,
+    slug,
+    stage_seconds,
+    write_manifest,
+)
 from brodmann.atlas.source import file_address, identity
-from brodmann.atlas.store import TABLES, Folder, disk_error, remove, store_error, write_text
+from brodmann.atlas.store import Folder, disk_error, remove, store_error, write_text
 from brodmann.atlas.studying import read_result, save_result
 from brodmann.atlas.track import find_checkpoints
 from brodmann.atlas.watch import Parts, Stopwatch
-from brodmann.errors import BrodmannError, Incomplete, SettingsError, StoreError
+from brodmann.errors import BrodmannError, Incomplete, SettingsError
 from brodmann.models.packaged import PACKAGED, training_log
 from brodmann.ranges import check_ranges
 from brodmann.settings import MapSettings, digest, to_dict, to_yaml
@@ -172,7 +180,7 @@ class Weighing:
                 if page:
                     count += self._once("tables", "tables/findings.parquet", self._tables)
                     count += self._once("report", "report.html", self._report)
-                if count or not self._manifest().get("complete"):
+                if count or not manifest_of(self.folder).get("complete"):
                     self._write_manifest(complete=True)
                 return count
         except KeyboardInterrupt:
@@ -185,40 +193,18 @@ class Weighing:
                 raise store_error(disk, self.folder.root) from error
             raise
 
-    def check(self) -> None:
-        """Open every checkpoint's headers and lay out its chain; raises as `run` would, and writes nothing."""
-        from brodmann.models.chains import chain
-
-        for member in self.members:
-            chain(self._opened(member), self.settings.fractal.chain)
-
-    def size(self) -> tuple[int, int]:
-        """Weights and source neurons of one checkpoint's graph."""
-        from brodmann.models.chains import chain
-
-        steps = [each for each in chain(self._opened(self.members[-1]), self.settings.fractal.chain) if each.tensors]
-        neurons = {each.source: each.sources for each in steps}
-        return sum(each.sources * each.targets * len(each.tensors) for each in steps), sum(neurons.values())
+    def cost(self) -> Cost:
+        """What the last checkpoint costs."""
+        return graph_cost(self._opened(self.members[-1]), self.settings.fractal)
 
     @property
     def done(self) -> bool:
         """Whether there is nothing left to do."""
-        finished = self.folder.facts(f"{self.study}-{self.key}") is not None and bool(self._manifest().get("complete"))
-        return finished and (self.folder.root / self.output).exists()
+        done = is_done(self.folder, f"{self.study}-{self.key}", self.output)
+        return done and bool(manifest_of(self.folder).get("complete"))
 
     def _opened(self, member: Member) -> Any:
-        from brodmann.models.shards import from_model, only_opened, open_checkpoint
-
-        if not only_opened(member.model):
-            return open_checkpoint(member.model, member.revision)
-        from brodmann.models import load
-
-        chosen = replace(self.settings.load, revision=member.revision)
-        subject = load(
-            member.model, revision=chosen.revision, dtype=chosen.dtype, seed=self.settings.seed,
-            trust_remote_code=chosen.trust_remote_code, allow_pickle=chosen.allow_pickle, check=False,
-        )  # fmt: skip
-        return from_model(subject.model, member.model)
+        return checkpoint_of(member.model, replace(self.settings.load, revision=member.revision), self.settings.seed)
 
     @property
     def key(self) -> str:
@@ -238,7 +224,7 @@ class Weighing:
 
     def _study(self, function: Any, opened: Sequence[Any], watch: Stopwatch, tell: Tell | None) -> int:
         task = f"{self.study}-{self.key}"
-        if self.folder.facts(task) is not None and (self.folder.root / self.output).exists():
+        if is_done(self.folder, task, self.output):
             return 0
         self._write_manifest(complete=False)
         self.folder.note("started", task)
@@ -259,9 +245,7 @@ class Weighing:
         with watch.stage("store"):
             save_result(self.folder, self.output, dataset)
             write_text(self.folder.root / self.output.replace(".zarr", ".yaml"), to_yaml(self.settings))
-        stages = watch.take()
-        self.folder.finish(task, {"task": task, "seconds": sum(stages.values()), "stages": stages})
-        self.folder.note("finished", task)
+        finish(self.folder, task, watch)
         return 1
 
     def _own_scores(self) -> Any:
@@ -275,17 +259,7 @@ class Weighing:
         return pd.DataFrame(rows, columns=["model", "step", "task", "metric", "value"])
 
     def _once(self, kind: str, output: str, work: Any) -> int:
-        task = f"{kind}-{self.key}"
-        if self.folder.facts(task) is not None and (self.folder.root / output).exists():
-            return 0
-        self.folder.forget(kind)
-        self._write_manifest(complete=False)
-        watch = Stopwatch()
-        with watch.stage(kind):
-            work()
-        stages = watch.take()
-        self.folder.finish(task, {"task": task, "seconds": sum(stages.values()), "stages": stages})
-        return 1
+        return make_once(self.folder, self.key, kind, output, lambda: self._write_manifest(complete=False), work)
 
     def _tables(self) -> None:
         from brodmann.atlas.tables import write_tables
@@ -300,43 +274,15 @@ class Weighing:
 
         render(self.folder.root)
 
-    def _manifest(self) -> dict[str, Any]:
-        try:
-            return self.folder.read_manifest()
-        except StoreError:
-            return {}
-
     def _write_manifest(self, *, complete: bool) -> None:
-        write_text(self.folder.root / "settings.yaml", to_yaml(self.settings))
         there = (self.folder.root / self.output).exists()
-        seconds: dict[str, float] = {}
-        for path in sorted((self.folder.root / "done").glob("*.json")):
-            for stage, value in (self.folder.facts(path.stem) or {}).get("stages", {}).items():
-                seconds[stage] = seconds.get(stage, 0.0) + float(value)
-        self.folder.write_manifest(
-            {
-                "brodmann": brodmann.__version__,
-                "family": self.study,
-                "label": self.label,
-                "model": self.model,
-                "members": [
-                    {"name": each.name, "model": each.model, "revision": each.revision}
-                    | ({"place": each.place} if math.isfinite(each.place) else {})
-                    for each in self.members
-                ],
-                "provenance": {"name": self.model, "randomly_initialised": self.model.startswith("random:")},
-                "recording": "",
-                "controls": [],
-                "results": {self.study: self.output} if there else {},
-                "skipped": {},
-                "tables": [f"tables/{n}.parquet" for n in TABLES if (self.folder.tables / f"{n}.parquet").exists()],
-                "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-                "seconds_share": {"forward": 0.0, "other": 1.0},
-                "complete": complete,
-                "command": self.command,
-                "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            }
-        )
+        write_manifest(
+            self.folder, study=self.study, label=self.label, model=self.model, members=self.members,
+            settings=self.settings, seconds=stage_seconds(self.folder),
+            provenance={"name": self.model, "randomly_initialised": self.model.startswith("random:")},
+            recording="", controls=[], results={self.study: self.output} if there else {}, skipped={},
+            complete=complete, command=self.command,
+        )  # fmt: skip
 
 
 def refuse(weighing: Weighing) -> None:
@@ -347,13 +293,5 @@ def refuse(weighing: Weighing) -> None:
     ModelError, WeightsError
         Names the file, the tensor or the architecture.
     """
-    from brodmann.models.early import check_hub, check_name
-    from brodmann.models.shards import only_opened
-
     for member in weighing.members:
-        if not Path(member.model).is_dir():  # what a folder lacks for this is said where its tensors are looked at
-            check_name(member.model, allow_pickle=weighing.settings.load.allow_pickle)
-            check_hub(member.model, member.revision)
-        if only_opened(member.model):
-            return
-    weighing.check()
+        refuse_weights(member.model, weighing.settings, member.revision)

@@ -253,6 +253,8 @@ class Workshop:
         """What a study may be given; it gets those that its signature names."""
         assert self._plan is not None
         study = studies()[task.name]
+        if study.weights:
+            return {"recording": [self._checkpoint()], "partial": self._folder.partial(task.key)}
         given = {
             "recording": self._recording(),
             "controls": self._controls(task),
@@ -267,6 +269,15 @@ class Workshop:
             paths = {name: self._plan.result_path(name) for name in study.after}
             given["results"] = {name: read_result(self._folder.root / path) for name, path in paths.items()}
         return given
+
+    def _checkpoint(self) -> Any:
+        """The model's weights: from its files where they can be read so, else from the opened model."""
+        from brodmann.atlas.checkpoints import checkpoint_of
+        from brodmann.models.shards import from_model, only_opened
+
+        if self._given is not None or only_opened(self._model):
+            return from_model(self._subject(SUBJECT).model, self._model)
+        return checkpoint_of(self._model, self._settings.load, self._settings.seed)
 
     def _subject_of_recording(self) -> Any:
         """The opened model, if it is still what was recorded."""

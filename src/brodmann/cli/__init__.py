@@ -50,7 +50,7 @@ COMMANDS = {
     "studies": looking.studies_,
     "cite": looking.cite_,
 }
-ON_ATLASES = ("synergy", "lesions", "accuracy", "allocation")
+ON_ATLASES = ("synergy", "lesions", "accuracy", "allocation", "fractal")
 """Commands that take an atlas in place of a model: its settings are then their defaults."""
 
 
@@ -84,6 +84,15 @@ def _with_defaults(command: Any, settings: MapSettings) -> Any:
     return changed
 
 
+def _config(words: Sequence[str]) -> tuple[Any, ...]:
+    """How options are written: the help shows of each switch the word that changes it, a command takes both words.
+
+    What a switch stands at may come from an atlas, and a command that is given again must not fail by that.
+    """
+    helping = not words or any(word in ("-h", "--help") for word in words)
+    return (tyro.conf.OmitArgPrefixes, *((tyro.conf.FlagCreatePairsOff,) if helping else ()))
+
+
 def _brief(command: Any) -> Any:
     """The command as the list of all commands shows it: by the first line of its help."""
 
@@ -114,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prog="brodmann",
             description=ABOUT,
             args=words,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            config=_config(words),
         )
     except BrodmannError as error:
         if traceback:

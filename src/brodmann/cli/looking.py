@@ -133,10 +133,14 @@ def studies_() -> None:
 
     check_targets(studies().values())
     rows = [
-        (name, study.title, ", ".join((study.needs.words, *study.after)), _way(study))
-        for name, study in studies().items()
+        (name, study.title, ", ".join((_needs(study), *study.after)), _way(study)) for name, study in studies().items()
     ]
     console().print(table(("study", "title", "needs at least", "in map"), rows))
+
+
+def _needs(study: Any) -> str:
+    """What a study asks of what it reads."""
+    return "weights, no recording" if study.weights else study.needs.words
 
 
 def _way(study: Any) -> str:

@@ -8,12 +8,10 @@ from brodmann.settings import MapSettings
 
 if TYPE_CHECKING:
     from brodmann.atlas.estimate import Estimate
-    from brodmann.atlas.family import Family, Member
+    from brodmann.atlas.family import Family
     from brodmann.atlas.rest import Share
+    from brodmann.atlas.several import Member
     from brodmann.atlas.weighing import Weighing
-
-_WEIGHTS_A_SECOND, _NEURONS_A_SECOND = 5e7, 3e4
-"""Weights counted on two grids and shuffled, and neurons measured, by one core."""
 
 
 def dry_run(
@@ -70,23 +68,19 @@ def dry_run_weighing(weighing: "Weighing") -> None:
     """Print the size of the graph, and time and memory of what is left."""
     from brodmann.console import console, duration, size
 
-    screen, settings = console(), weighing.settings.fractal
+    screen = console()
     if weighing.done:
         screen.print(f"nothing to do: {weighing.folder.root} is complete for these settings", markup=False)
         return
-    weights, neurons = weighing.size()
-    count = len(weighing.members)
-    networks = 2 * (1 + 3 * settings.fractal_nulls)  # two grids
-    once = weights * (1 + settings.fractal_nulls) / _WEIGHTS_A_SECOND + neurons * networks / _NEURONS_A_SECOND
-    table = neurons * (settings.r_max + 50) * 4
-    memory = 3 * table + 4 * max(weights / max(len(weighing.members), 1) / 100, 1e6)
+    cost, count = weighing.cost(), len(weighing.members)
     screen.print(f"{weighing.label}\n", markup=False)
     screen.print(
-        f"{weights:,} weights between {neurons:,} neurons, {count} checkpoint{'s' * (count != 1)}", markup=False
+        f"{cost.weights:,} weights between {cost.neurons:,} neurons, {count} checkpoint{'s' * (count != 1)}",
+        markup=False,
     )
     screen.print(
-        f"about {duration(once * count)} on this machine's cores together, about {size(memory)} of memory; a guess from"
-        " the speed of a small server", markup=False,
+        f"about {duration(cost.seconds * count)} on this machine's cores together and {size(cost.memory)} of memory; "
+        "a guess from the speed of a small server", markup=False,
     )  # fmt: skip
 
 

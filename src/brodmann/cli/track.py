@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from brodmann.cli.mapping import base, changed
+from brodmann.cli.mapping import base, changed, go, is_atlas, place
 from brodmann.cli.options import RUN, Run
 from brodmann.errors import SettingsError
 from brodmann.settings import (
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from brodmann.atlas.weighing import Weighing
 
 OneOrNone = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")]
+ModelOrNone = Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL|ATLAS]")]
 Models = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL MODEL ...")]
 Revisions = Annotated[
     tuple[str, ...], tyro.conf.arg(metavar="A B ...", help_behavior_hint="(default: all that a series has)")
@@ -32,7 +33,7 @@ Folders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR ...", help_beha
 
 
 def fractal_(
-    model: OneOrNone = None,
+    model: ModelOrNone = None,
     revisions: Revisions = (),
     checkpoints: Folders = (),
     fractal: FractalSettings = FractalSettings(),  # noqa: B008  frozen
@@ -52,7 +53,7 @@ def fractal_(
     Parameters
     ----------
     model
-        A model as `brodmann map` takes it.
+        A model as `brodmann map` takes it, or an atlas: then the weight graph becomes a chapter of it.
     revisions
         Revisions of the model; their names tell the training step. Commas may part them too.
     checkpoints
@@ -62,7 +63,25 @@ def fractal_(
     """
     if model is None and not checkpoints:
         raise SettingsError("say which model, or give folders with --checkpoints")
+    if model is not None and is_atlas(model):
+        _in_atlas(model, run, fractal=fractal, load=load)
+        return
     _weigh(model, revisions, checkpoints, base(run.settings), run, fractal=fractal, load=load)
+
+
+def _in_atlas(atlas: str, run: Run, **sections: Any) -> None:
+    """Measure the model of an atlas, and keep the result there."""
+    from brodmann.atlas.store import Folder
+
+    manifest = Folder(Path(atlas)).read_manifest()
+    chosen = replace(base(run.settings, atlas), seed=run.seed, **sections)
+    model, out = place(atlas, run.out)
+    if not manifest.get("family"):
+        go(model, out, chosen, ("fractal",), page=True, dry_run=run.dry_run)
+    elif len(manifest.get("members", ())) == 1:
+        _weigh(model, (), (), chosen, replace(run, out=out))
+    else:
+        raise SettingsError(f"{atlas} compares several models; name them instead: {manifest.get('command', '')}")
 
 
 def track_(
