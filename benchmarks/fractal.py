@@ -2,8 +2,8 @@
 
 Counting is timed as a user meets it: a process of its own, imports included, over safetensors shards of random bfloat16
 weights in the page cache; one core. A second process counts nothing and shows what starting alone costs. The plain
-version takes 1/|w|, rounds and counts neuron by neuron with numpy. `--large` walks a sparse file in the shape of a 7B
-model (its weights are one number, so that only its memory says anything).
+version takes 1/|w|, rounds and counts neuron by neuron with numpy. `--large` writes random shards in the shape of a 7B
+model (13 GB of disk), walks them, and measures them whole, nulls included, as the command does (some minutes).
 
     python benchmarks/fractal.py [--billions 1.0] [--large]
 """
@@ -43,8 +43,8 @@ def llama(hidden: int, inner: int, blocks: int) -> list[Shapes]:
     ]  # fmt: skip
 
 
-def write(folder: Path, blocks: list[Shapes], *, sparse: bool) -> int:
-    """Write shards of four blocks each, bfloat16; gives the number of weights. Sparse ones are holes but for ends."""
+def write(folder: Path, blocks: list[Shapes]) -> int:
+    """Write shards of four blocks each, normal bfloat16 numbers; gives the number of weights."""
     rng, weights, index = np.random.default_rng(0), 0, {}
     for first in range(0, len(blocks), 4):
         shapes = {name: shape for block in blocks[first : first + 4] for name, shape in block.items()}
@@ -59,15 +59,9 @@ def write(folder: Path, blocks: list[Shapes], *, sparse: bool) -> int:
             shard.write(struct.pack("<Q", len(text)) + text)
             for name, shape in shapes.items():
                 index[name] = file
-                if sparse:  # one row of numbers, so that no matrix is zero
-                    rows = rng.normal(0, 0.02, shape[1]).astype(np.float32)
-                    shard.write((rows.view(np.uint32) >> 16).astype(np.uint16).tobytes())
-                    shard.seek(shape[1] * (shape[0] - 1) * 2, os.SEEK_CUR)
-                else:
-                    values = rng.standard_normal(shape, np.float32) * np.float32(0.02)
-                    shard.write((values.view(np.uint32) >> 16).astype(np.uint16).tobytes())
+                values = rng.standard_normal(shape, np.float32) * np.float32(0.02)
+                shard.write((values.view(np.uint32) >> 16).astype(np.uint16).tobytes())
                 weights += int(np.prod(shape))
-            shard.truncate(8 + len(text) + at)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
     config = {"model_type": "llama", "num_hidden_layers": len(blocks), "num_attention_heads": 32}
     (folder / "config.json").write_text(json.dumps(config))
@@ -81,7 +75,11 @@ def walk_only(folder: str, grids: str) -> None:
     from brodmann.models.chains import chain
     from brodmann.models.shards import open_checkpoint
 
-    if grids != "none":
+    if grids == "study":
+        from brodmann.fractal.study import study
+
+        study([open_checkpoint(folder)])
+    elif grids != "none":
         checkpoint = open_checkpoint(folder)
         chosen = [whole()] if grids == "official" else [whole(), geometric()]
         walk.count(checkpoint, chain(checkpoint), chosen, workers=1)
@@ -127,7 +125,7 @@ def counting(billions: float) -> None:
     blocks = max(1, round(billions * 1e9 / (4 * 2048**2 + 3 * 2048 * 5632)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights = write(folder, llama(2048, 5632, blocks), sparse=False)
+        weights = write(folder, llama(2048, 5632, blocks))
         process(folder, "official")  # compiled and in the page cache
         for grids in ("none", "official", "both"):
             wall, used, memory = min(process(folder, grids) for _ in range(3))
@@ -204,13 +202,14 @@ def spectrum(neurons: int = 4096, radii: int = 150) -> None:
 
 
 def large() -> None:
-    """Peak memory of walking 32 blocks of width 4096: sparse files, read as if they were full."""
+    """Peak memory of 32 blocks of width 4096: of the walk alone, and of the study with all its nulls."""
     with tempfile.TemporaryDirectory() as name:
-        weights = write(Path(name), llama(4096, 11008, 32), sparse=True)
-        wall, used, memory = process(Path(name), "both")
-        start = process(Path(name), "none")[2]
-    print(f"walk of {weights / 1e9:.2f} billion weights (sparse files), both grids, one thread")
-    print(f"  peak {memory:.2f} GB, of which {start:.2f} GB are there before; {wall:.0f} s wall, {used:.0f} s CPU")
+        weights = write(Path(name), llama(4096, 11008, 32))
+        print(f"{weights / 1e9:.2f} billion random weights, {len(list(Path(name).iterdir())) - 2} shards", flush=True)
+        for grids, what in (("none", "imports alone"), ("both", "walk, both grids, one thread"),
+                            ("study", "study with its nulls, all cores")):  # fmt: skip
+            wall, used, memory = process(Path(name), grids)
+            print(f"  {what:<32}peak {memory:.2f} GB; {wall:.0f} s wall, {used:.0f} s CPU", flush=True)
 
 
 def main() -> None:
