@@ -17,7 +17,8 @@ from brodmann.atlas.atlas import Atlas, default_out, override
 from brodmann.atlas.engines import LocalEngine, Tick
 from brodmann.errors import SettingsError, StoreError
 from brodmann.models.rules import RULES
-from brodmann.settings import MapSettings, RecordSettings, SynergySettings, from_yaml
+from brodmann.plain import from_yaml
+from brodmann.settings import MapSettings, RecordSettings, SynergySettings
 
 TEXTS = ["Alice was beginning to get very tired", "The Queen said to the", "There was a little", "She went on and on"]
 SETTINGS = MapSettings(

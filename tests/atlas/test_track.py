@@ -19,7 +19,8 @@ from brodmann.atlas.track import find_checkpoints, step_of, track
 from brodmann.cli import main
 from brodmann.errors import Incomplete, SettingsError, StoreError
 from brodmann.models import load
-from brodmann.settings import MapSettings, RecordSettings, SynergySettings, TrackSettings, to_yaml
+from brodmann.plain import to_yaml
+from brodmann.settings import MapSettings, RecordSettings, SynergySettings, TrackSettings
 
 QUICK = MapSettings(
     record=RecordSettings(prompts="", new_tokens=24, batch_size=3),

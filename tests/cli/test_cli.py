@@ -13,15 +13,8 @@ import yaml
 from brodmann import console, open_atlas
 from brodmann.atlas.store import Folder
 from brodmann.cli import COMMANDS, main, mapping
-from brodmann.settings import (
-    FractalSettings,
-    LoadSettings,
-    MapSettings,
-    RecordSettings,
-    SynergySettings,
-    from_yaml,
-    to_yaml,
-)
+from brodmann.plain import from_yaml, to_yaml
+from brodmann.settings import FractalSettings, LoadSettings, MapSettings, RecordSettings, SynergySettings
 from brodmann.stats import Finding
 
 SECTIONS = [field for field in dataclasses.fields(MapSettings) if field.default_factory is not dataclasses.MISSING]

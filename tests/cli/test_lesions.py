@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from brodmann.cli import main, mapping
-from brodmann.settings import UNITS, MapSettings, RecordSettings, SynergySettings, to_yaml
+from brodmann.plain import to_yaml
+from brodmann.settings import UNITS, MapSettings, RecordSettings, SynergySettings
 
 Went = tuple[str, Path | None, MapSettings, tuple[str, ...] | None]
 

@@ -11,9 +11,10 @@ import torch
 import brodmann as bd
 from brodmann.errors import ModelError, PromptError, RecordingError, SettingsError
 from brodmann.models import Subject, randomise
+from brodmann.plain import from_dict
 from brodmann.recordings import plan_recording, plan_replay, read_prompts, record, replay
 from brodmann.recordings.prompts import PromptSet, as_prompts
-from brodmann.settings import RecordSettings, from_dict
+from brodmann.settings import RecordSettings
 
 
 def agreement(a, b) -> float:

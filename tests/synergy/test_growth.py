@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 
 from brodmann.errors import RecordingError
-from brodmann.settings import SynergySettings, TrackSettings, to_dict
+from brodmann.plain import to_dict
+from brodmann.settings import SynergySettings, TrackSettings
 from brodmann.stats import Finding, spending
 from brodmann.steps import step_position
 from brodmann.synergy import core, growth_figures, growth_study, stage

@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 
 from brodmann.errors import RecordingError
-from brodmann.settings import SynergySettings, TrackSettings, to_dict
+from brodmann.plain import to_dict
+from brodmann.settings import SynergySettings, TrackSettings
 from brodmann.stats import Finding, bootstrap_interval
 from brodmann.stats.scaling import find_threshold
 from brodmann.synergy import sizes_study, stage

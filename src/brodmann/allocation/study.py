@@ -23,7 +23,8 @@ from brodmann.allocation.texts import Condition, asking_texts, check_room, condi
 from brodmann.errors import RecordingError
 from brodmann.models import Subject
 from brodmann.partial import Partial, Progress
-from brodmann.settings import SIGNALS, AllocationSettings, Signal, digest, to_dict
+from brodmann.plain import digest, to_dict
+from brodmann.settings import SIGNALS, AllocationSettings, Signal
 
 _PERPLEXITY_TEXTS = 16
 

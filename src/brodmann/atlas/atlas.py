@@ -16,8 +16,9 @@ from brodmann.atlas.job import Job
 from brodmann.atlas.plan import check_lengths, check_settings, choose
 from brodmann.atlas.store import Folder, open_result
 from brodmann.errors import SettingsError
+from brodmann.plain import digest
 from brodmann.ranges import check_ranges
-from brodmann.settings import SIGNALS, MapSettings, digest, of_units
+from brodmann.settings import SIGNALS, MapSettings, of_units
 from brodmann.stats import Finding
 
 _SECTIONS: dict[str, Any] = {

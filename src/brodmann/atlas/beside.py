@@ -17,7 +17,8 @@ from typing import Any
 from brodmann.atlas.plan import Task
 from brodmann.atlas.store import Folder
 from brodmann.atlas.studying import run_ground
-from brodmann.settings import MapSettings, from_dict, to_dict
+from brodmann.plain import from_dict, to_dict
+from brodmann.settings import MapSettings
 
 _NICER = 5
 """The model's own process comes first where both want a core."""

@@ -27,7 +27,8 @@ from brodmann.atlas.store import Folder, disk_error, store_error, write_text
 from brodmann.atlas.studying import read_result, save_result
 from brodmann.atlas.watch import Parts, Stopwatch
 from brodmann.errors import BrodmannError, Incomplete, SettingsError, StoreError
-from brodmann.settings import MapSettings, digest, to_dict, to_yaml
+from brodmann.plain import digest, to_dict, to_yaml
+from brodmann.settings import MapSettings
 
 MEMBERS = "members"
 STUDIES = ("synergy", "stage")

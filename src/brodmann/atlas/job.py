@@ -19,7 +19,8 @@ from brodmann.atlas.watch import Stopwatch
 from brodmann.atlas.work import Workshop
 from brodmann.errors import BrodmannError, Incomplete, StoreError
 from brodmann.models.rules import RULES
-from brodmann.settings import MapSettings, digest, to_dict, to_yaml
+from brodmann.plain import digest, to_dict, to_yaml
+from brodmann.settings import MapSettings
 
 
 @dataclass(frozen=True)

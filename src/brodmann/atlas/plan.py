@@ -15,7 +15,8 @@ import brodmann
 from brodmann.atlas.registry import Study, check_targets, in_order, resolve, studies
 from brodmann.atlas.source import file_address
 from brodmann.errors import SettingsError
-from brodmann.settings import MapSettings, RecordSettings, digest, to_dict
+from brodmann.plain import digest, to_dict
+from brodmann.settings import MapSettings, RecordSettings
 
 Kind = Literal["record", "replay", "ground", "study", "tables", "report"]
 SUBJECT = "subject"

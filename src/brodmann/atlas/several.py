@@ -11,7 +11,8 @@ import brodmann
 from brodmann.atlas.store import TABLES, Folder, write_text
 from brodmann.atlas.watch import Stopwatch
 from brodmann.errors import StoreError
-from brodmann.settings import MapSettings, to_yaml
+from brodmann.plain import to_yaml
+from brodmann.settings import MapSettings
 
 
 @dataclass(frozen=True)

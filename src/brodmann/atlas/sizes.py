@@ -14,8 +14,9 @@ from brodmann.atlas.several import Member, slug
 from brodmann.atlas.source import find, read_header
 from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError
+from brodmann.plain import to_dict
 from brodmann.ranges import check_ranges
-from brodmann.settings import MapSettings, to_dict
+from brodmann.settings import MapSettings
 
 
 def sizes(

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from brodmann.models.packaged import PACKAGED
-from brodmann.settings import LoadSettings, digest
+from brodmann.plain import digest
+from brodmann.settings import LoadSettings
 
 _GLASS = {
     "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 128, "vocab_size": 1024,

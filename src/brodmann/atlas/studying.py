@@ -14,7 +14,8 @@ from brodmann.atlas.registry import Study, from_elsewhere, resolve, studies
 from brodmann.atlas.store import Folder, disk_error, open_result, write_text
 from brodmann.atlas.watch import Part, Parts, Stopwatch, split
 from brodmann.errors import BrodmannError, SettingsError, StudyError
-from brodmann.settings import MapSettings, to_yaml
+from brodmann.plain import to_yaml
+from brodmann.settings import MapSettings
 
 Facts = dict[str, Any]
 

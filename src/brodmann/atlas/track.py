@@ -20,8 +20,9 @@ from brodmann.atlas.store import Folder
 from brodmann.errors import SettingsError
 from brodmann.models.packaged import PACKAGED
 from brodmann.models.packaged import checkpoints as packaged_checkpoints
+from brodmann.plain import to_dict
 from brodmann.ranges import check_ranges
-from brodmann.settings import MapSettings, to_dict
+from brodmann.settings import MapSettings
 
 _STEP = (re.compile(r"step[-_]?(\d+)([kKmM]?)"), re.compile(r"(?:checkpoint|ckpt|iter)[-_]?(\d+)([kKmM]?)"))
 _LAST = re.compile(r"(\d+)([kKmM]?)(?!.*\d)")

@@ -37,8 +37,9 @@ from brodmann.atlas.track import find_checkpoints
 from brodmann.atlas.watch import Parts, Stopwatch
 from brodmann.errors import BrodmannError, Incomplete, SettingsError
 from brodmann.models.packaged import PACKAGED, training_log
+from brodmann.plain import digest, to_dict, to_yaml
 from brodmann.ranges import check_ranges
-from brodmann.settings import MapSettings, digest, to_dict, to_yaml
+from brodmann.settings import MapSettings
 
 STUDY, SIZES = "fractal", "fractal_sizes"
 

@@ -8,15 +8,8 @@ from typing import Any
 
 from brodmann.cli.options import RUN, Added, Model, ModelOrAtlas, Run
 from brodmann.errors import ModelError, SettingsError
-from brodmann.settings import (
-    LoadSettings,
-    MapSettings,
-    RecordSettings,
-    SynergySettings,
-    from_yaml,
-    of_units,
-    to_yaml,
-)
+from brodmann.plain import from_yaml, to_yaml
+from brodmann.settings import LoadSettings, MapSettings, RecordSettings, SynergySettings, of_units
 
 
 def map_(

@@ -9,15 +9,8 @@ import tyro
 from brodmann.cli.mapping import base, changed, go, is_atlas, place
 from brodmann.cli.options import RUN, Run
 from brodmann.errors import SettingsError
-from brodmann.settings import (
-    FractalSettings,
-    LoadSettings,
-    MapSettings,
-    RecordSettings,
-    SynergySettings,
-    TrackSettings,
-    to_yaml,
-)
+from brodmann.plain import to_yaml
+from brodmann.settings import FractalSettings, LoadSettings, MapSettings, RecordSettings, SynergySettings, TrackSettings
 
 if TYPE_CHECKING:
     from brodmann.atlas.family import Family

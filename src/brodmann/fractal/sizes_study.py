@@ -21,7 +21,8 @@ from brodmann.fractal.study import study as one_model
 from brodmann.models.chains import chain
 from brodmann.models.shards import Checkpoint
 from brodmann.partial import Partial
-from brodmann.settings import FractalSettings, to_dict
+from brodmann.plain import to_dict
+from brodmann.settings import FractalSettings
 from brodmann.stats import Finding, conclude, correct, permutation_test
 
 Progress = Callable[[str, float], None]

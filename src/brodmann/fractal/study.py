@@ -25,8 +25,9 @@ from brodmann.fractal.scores import read_scores
 from brodmann.fractal.weigh import GRIDS, NULLS, SLOPE_BINS, Arrays, weigh
 from brodmann.models.shards import Checkpoint
 from brodmann.partial import Partial
+from brodmann.plain import digest, to_dict
 from brodmann.ranges import check_ranges
-from brodmann.settings import FractalSettings, digest, to_dict
+from brodmann.settings import FractalSettings
 
 Progress = Callable[[str, float], None]
 

@@ -22,8 +22,9 @@ from brodmann.lesions.calibrate import find_alpha
 from brodmann.lesions.ranking import find_ranking, ranked_units
 from brodmann.models import Subject
 from brodmann.partial import Partial, Progress
+from brodmann.plain import digest, to_dict
 from brodmann.ranges import check_ranges
-from brodmann.settings import SIGNALS, AccuracySettings, Signal, digest, to_dict
+from brodmann.settings import SIGNALS, AccuracySettings, Signal
 from brodmann.tasks import Quiz, named, quiz, read_harness
 
 CONTROLS = ("same layers", "random", "redundant")

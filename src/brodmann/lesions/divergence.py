@@ -19,9 +19,10 @@ from torch import Tensor
 from brodmann.models import Subject
 from brodmann.models.silence import Gates, gated
 from brodmann.partial import Partial
+from brodmann.plain import digest
 from brodmann.recordings.drive import Tokens
 from brodmann.recordings.likelihood import check_text, final_states, head_logits, vocabulary_size
-from brodmann.settings import Signal, digest
+from brodmann.settings import Signal
 
 INTACT_BYTES = 2 * 2**30
 """Intact log-probabilities of one batch of prompts are kept up to this size, and worked out again beyond it."""

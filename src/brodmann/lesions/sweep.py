@@ -22,10 +22,11 @@ from brodmann.lesions.ranking import HALVES, Curves, find_ranking, make_curves, 
 from brodmann.lesions.summary import caveats, summarise
 from brodmann.models import Subject
 from brodmann.partial import Partial, Progress
+from brodmann.plain import digest, to_dict
 from brodmann.ranges import check_ranges
 from brodmann.recordings.drive import Tokens
 from brodmann.recordings.likelihood import recorded_text
-from brodmann.settings import SIGNALS, LesionSettings, Signal, digest, to_dict
+from brodmann.settings import SIGNALS, LesionSettings, Signal
 
 
 def study(

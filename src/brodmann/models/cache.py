@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from brodmann.errors import ModelError
-from brodmann.settings import digest
+from brodmann.plain import digest
 
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth")
 

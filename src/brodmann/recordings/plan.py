@@ -18,10 +18,11 @@ import xarray as xr
 from brodmann import __version__
 from brodmann.errors import RecordingError, SettingsError
 from brodmann.models import Subject
+from brodmann.plain import digest, to_dict
 from brodmann.ranges import check_ranges
 from brodmann.recordings.prompts import Prompt, PromptSet
 from brodmann.recordings.tokens import Passage, mode_of, template_of, tokenise
-from brodmann.settings import SIGNALS, RecordSettings, digest, to_dict
+from brodmann.settings import SIGNALS, RecordSettings
 
 FORMAT = 1
 """Version of the stored layout and of the meaning of its numbers; part of every key."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from brodmann.errors import PromptError
-from brodmann.settings import digest
+from brodmann.plain import digest
 
 BUILT_IN = ("cognitive",)
 FORMATS = (".json", ".jsonl", ".csv", ".txt")

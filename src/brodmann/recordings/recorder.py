@@ -15,12 +15,13 @@ import xarray as xr
 
 from brodmann.errors import Incomplete, RecordingError
 from brodmann.models import Subject, load
+from brodmann.plain import from_dict
 from brodmann.recordings import drive
 from brodmann.recordings.plan import BatchTask, RecordingPlan, plan_recording, plan_replay, suits
 from brodmann.recordings.prompts import PromptSet, as_prompts
 from brodmann.recordings.reducers import SeriesReducer
 from brodmann.recordings.store import BatchDone, MemoryStore, Store, ZarrStore
-from brodmann.settings import RecordSettings, Signal, Template, from_dict
+from brodmann.settings import RecordSettings, Signal, Template
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from brodmann.settings import SynergySettings, to_dict
+from brodmann.plain import to_dict
+from brodmann.settings import SynergySettings
 from brodmann.stats import Bootstrap, bootstrap_interval, resampling_weights, split_half, weighted_mean
 from brodmann.synergy import core, graphs
 from brodmann.synergy.claims import findings

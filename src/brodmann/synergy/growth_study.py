@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from brodmann.settings import SynergySettings, TrackSettings, from_dict, to_dict
+from brodmann.plain import from_dict, to_dict
+from brodmann.settings import SynergySettings, TrackSettings
 from brodmann.stats import Bootstrap, Finding, bootstrap_interval, resampling_weights, weighted_mean
 from brodmann.stats.sequential import in_a_row
 from brodmann.synergy import core

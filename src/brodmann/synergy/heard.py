@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from brodmann.settings import SynergySettings, to_dict
+from brodmann.plain import to_dict
+from brodmann.settings import SynergySettings
 from brodmann.stats import conclude
 from brodmann.synergy.evidence import SOURCE, rank_correlation
 from brodmann.synergy.measure import activity, without_first_layer

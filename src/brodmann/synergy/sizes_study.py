@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 
 from brodmann.errors import RecordingError
-from brodmann.settings import SynergySettings, TrackSettings, from_dict, to_dict
+from brodmann.plain import from_dict, to_dict
+from brodmann.settings import SynergySettings, TrackSettings
 from brodmann.stats import Finding, bootstrap_interval, conclude
 from brodmann.stats.scaling import CLEARLY, FEWEST, Threshold, find_threshold
 from brodmann.synergy.evidence import trusted

@@ -18,10 +18,11 @@ from jaxtyping import Float
 from brodmann import look
 from brodmann.models import Subject
 from brodmann.page import Chapter, Panel
+from brodmann.plain import from_dict, to_dict
 from brodmann.plotting import layout, line, note, text_number
 from brodmann.recordings.induction import induction, prefix_matching
 from brodmann.recordings.likelihood import answer_log_likelihood
-from brodmann.settings import SynergySettings, TrackSettings, from_dict, to_dict
+from brodmann.settings import SynergySettings, TrackSettings
 from brodmann.synergy.measure import measure_nodes, prompt_windows, select
 from brodmann.synergy.surrogates import KINDS, NodeMeans, autocorrelation, null_node_means
 from brodmann.synergy.windows import ESTIMATORS
