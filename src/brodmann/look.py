@@ -203,3 +203,27 @@ def template() -> dict[str, Any]:
             "margin": {"l": 56, "r": 24, "t": 32, "b": 48},
         }
     }
+
+
+DASHES = {"dash": "7 4", "dot": "2 4", "dashdot": "7 3 2 3"}
+"""Styles of lines, by plotly's names, as lengths of strokes and gaps in pixels; a line without one is solid."""
+
+
+def dashes(style: object) -> str:
+    """Strokes and gaps of a line's style.
+
+    Raises
+    ------
+    ValueError
+        For a style that is not known: it must not pass for a solid line.
+
+    Examples
+    --------
+    >>> dashes("dash"), dashes(None)
+    ('7 4', 'none')
+    """
+    if style in (None, "", "solid"):
+        return "none"
+    if str(style) not in DASHES:
+        raise ValueError(f"a line's style is '{style}'; known are {', '.join(DASHES)}")
+    return DASHES[str(style)]

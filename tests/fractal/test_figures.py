@@ -8,6 +8,7 @@ import xarray as xr
 from brodmann import look
 from brodmann.atlas import bibliography, draw
 from brodmann.fractal import study
+from brodmann.fractal.compared import NULLS
 from brodmann.fractal.emergence import degree
 from brodmann.fractal.figures import chapter
 from brodmann.fractal.figures_course import of_one
@@ -20,7 +21,7 @@ from brodmann.steps import step_position
 STEPS = (0, 512, 4096)
 COMPARED = (
     "emergence", "emergence, scale-free", "alpha0", "width", "log_step", "rms", "weighted_degree", "share_within",
-    "tail_exponent",
+    "tail_exponent", "stable_rank",
 )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def test_emergence_stands_beside_every_draw_of_its_nulls(series):
         np.testing.assert_array_equal(trained["y"], here["emergence"].values)
         bands = [t for t in panel.figure["data"] if t["xaxis"] == f"x{axis}" and t.get("fill")]
         grey = [t for t in bands if t["fillcolor"] == look.NULL_BAND]
-        assert len(grey) == 3
+        assert len(grey) == series.sizes["null"] == len(NULLS)
         for trace, null in zip(grey, series["null"].values, strict=True):
             drawn = here["null_emergence"].sel(null=null).values
             np.testing.assert_array_equal(trace["y"], [*drawn.min(axis=0), *drawn.max(axis=0)[::-1]])
@@ -116,7 +117,7 @@ def test_factors_and_plain_quantities_share_the_axis_of_training(series):
     ticks = panel.figure["layout"]["yaxis5"]
     np.testing.assert_allclose(2.0 ** np.array(ticks["tickvals"]), [float(text) for text in ticks["ticktext"]])
     names = {trace.get("name") for trace in panel.figure["data"]}
-    assert "mean tail exponent" not in names  # none was computed
+    assert not {"mean tail exponent", "mean stable rank"} & names  # none was computed
 
 
 def test_titles_and_summary_say_the_numbers(series):

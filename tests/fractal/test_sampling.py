@@ -11,11 +11,14 @@ from tests.fractal.predicted import Untrained, prediction
 import brodmann as bd
 from brodmann.errors import SettingsError, WeightsError
 from brodmann.fractal import modes, sampling
+from brodmann.fractal.compared import NULLS
 from brodmann.fractal.grids import Grid, geometric, whole
 from brodmann.fractal.layer_graph import LayerGraph, Link
+from brodmann.fractal.modes import DRAWS
 from brodmann.fractal.network import measure
 from brodmann.fractal.paths import layered_distances
 from brodmann.fractal.study import study
+from brodmann.fractal.weigh import weigh
 from brodmann.models.chains import Edges, chain
 from brodmann.models.heads import KEY, QUERY, VALUE
 from brodmann.models.shards import Checkpoint, from_model, open_checkpoint
@@ -210,6 +213,26 @@ class TestPaths:
 
 
 class TestNulls:
+    def test_every_null_is_another(self, tmp_path: Path) -> None:
+        """None falls through to a neighbour's draw, whole or sampled; more draws leave the first ones alone."""
+        assert DRAWS.keys() == NULLS.keys()
+        checkpoint = growing(tmp_path)[1]
+        for mode in ({}, {"sampled": 16, "samples": 2}):
+            few, many = (
+                weigh(
+                    checkpoint,
+                    FractalSettings(**{**QUICK, **mode, "fractal_nulls": count}),
+                    seed=0,
+                    workers=1,
+                    say=lambda *_: None,
+                )
+                for count in (1, 9)
+            )
+            points = many["scale_free.nulls"][..., 0]  # null, draw
+            assert len(np.unique(points)) == points.size
+            assert not np.isin(points, many["scale_free.initial"][:, 0]).any()
+            np.testing.assert_array_equal(few["scale_free.nulls"][:, 0], many["scale_free.nulls"][:, 0])
+
     def test_what_each_keeps(self, rng: np.random.Generator) -> None:
         checkpoint, steps = family("llama", "official")
         real = sampling.read(checkpoint, steps, [sampling.draw(steps, 16, 0)]).networks[0]
@@ -253,7 +276,7 @@ class TestModes:
         result = study(growing(tmp_path), steps=[0.0, 512.0], settings=settings)
         assert (result.attrs["mode"], result.attrs["sampled"]) == (said, settings.sampled)
         found = json.loads(result.attrs["findings"])
-        assert len(found) == 5
+        assert len(found) == len(NULLS) + 2
         for each in found:
             assert any(caveat.startswith(f"{said}: not to be compared") for caveat in each["caveats"])
             assert each["unit_of_inference"] == over

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import DATA, SHARED
 
 from brodmann.errors import WeightsError
-from brodmann.fractal.baselines import eigenvalues, hill_exponent
+from brodmann.fractal.baselines import eigenvalues, hill_exponent, stable_rank
 from brodmann.fractal.scores import correlate, partial, read_scores
 
 TABLE = SHARED / "pythia" / "pythia_zero_shot_acc.csv"
@@ -71,6 +71,16 @@ def test_hill_finds_planted_exponents(rng: np.random.Generator) -> None:
     weights = rng.normal(size=(30, 50))
     np.testing.assert_allclose(eigenvalues(weights), np.linalg.svd(weights)[1][::-1] ** 2, rtol=1e-4)
     assert np.isnan(hill_exponent(np.ones(5)).exponent)
+
+
+def test_stable_rank(rng: np.random.Generator) -> None:
+    """Of r equal directions r, whatever the scale; never above the rank."""
+    directions = np.linalg.qr(rng.normal(size=(60, 60)))[0]
+    assert stable_rank(eigenvalues(7 * directions[:, :12])) == pytest.approx(12, rel=1e-5)
+    weights = rng.normal(0, 0.02, (40, 90)).astype(np.float32)
+    expected = (np.linalg.norm(weights) / np.linalg.norm(weights, 2)) ** 2
+    assert stable_rank(eigenvalues(weights)) == pytest.approx(expected, rel=1e-4)
+    assert expected < 40
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,22 @@
 """What the study says of planted weights: scale alone, structure, nothing; of nano's own training; live and stored."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from tests.fractal.written import noise, write
 
 from brodmann.errors import SettingsError, WeightsError
 from brodmann.fractal import study
+from brodmann.fractal.baselines import hill_exponent
+from brodmann.fractal.compared import NULLS, PLAIN
+from brodmann.fractal.figures import chapter
 from brodmann.fractal.live import WeightWatch
+from brodmann.fractal.weigh import weigh
 from brodmann.models.packaged import checkpoints
 from brodmann.models.shards import open_checkpoint
 from brodmann.settings import FractalSettings
@@ -34,7 +40,7 @@ def test_weights_that_only_grow(tmp_path: Path, rng: np.random.Generator) -> Non
     found = said(result)
     assert found["emergence_rises"].verdict == "supported"
     assert found["emergence_rises"].estimate > 0.25
-    for null in ("matched_scale", "permuted_entries", "permuted_rows"):
+    for null in NULLS:
         assert found[f"emergence_beyond_{null}"].verdict != "supported"
     free = found["emergence_scale_free"]
     assert abs(free.estimate) < 0.005
@@ -43,11 +49,11 @@ def test_weights_that_only_grow(tmp_path: Path, rng: np.random.Generator) -> Non
 
 
 def test_rows_of_different_size(tmp_path: Path, rng: np.random.Generator) -> None:
-    """The same growth, with sources that differ in size: beyond matched scale and beyond both permutations."""
+    """The same growth, with sources that differ in size: beyond every null."""
     start = noise(rng, 0.02)
     uneven = {k: 3 * v * np.exp(rng.normal(0, 0.8, v.shape[1])).astype(np.float32) for k, v in start.items()}
     found = said(study(series(tmp_path, start, uneven), steps=[0, 1], settings=QUICK))
-    for null in ("matched_scale", "permuted_entries", "permuted_rows"):
+    for null in NULLS:
         finding = found[f"emergence_beyond_{null}"]
         assert finding.verdict == "supported", finding.sentence()
         assert finding.interval[0] > 0.1
@@ -75,6 +81,38 @@ def test_a_single_checkpoint_is_counted_from_a_simulated_beginning(tmp_path: Pat
     found = said(result)
     assert found["emergence_rises"].verdict != "supported"
     assert any("no step 0 is at hand" in caveat for caveat in found["emergence_rises"].caveats)
+
+
+def test_every_plain_quantity_is_computed(tmp_path: Path, rng: np.random.Generator) -> None:
+    found = weigh(
+        open_checkpoint(write(tmp_path / "one", noise(rng, 0.02))), QUICK, seed=0, workers=1, say=lambda *_: None
+    )
+    assert {name.removeprefix("plain.") for name in found if name.startswith("plain.")} == PLAIN.keys() - {"log_step"}
+
+
+def test_plain_quantities_are_those_of_each_matrix(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Against numpy, matrix by matrix; with a table of scores each is correlated, and drawn."""
+    start = noise(rng, 0.02)
+    states = [{k: factor * v for k, v in start.items()} for factor in (1, 2, 3, 4)]
+    for k, state in enumerate(states):
+        state["gpt_neox.layers.0.attention.dense.weight"][:, 0] *= 1 + k
+    rows = [("run", step, "task", "acc", value) for step, value in ((0, 0.1), (1, 0.3), (2, 0.2), (3, 0.5))]
+    scores = pd.DataFrame(rows, columns=["model", "step", "task", "metric", "value"])
+    result = study(series(tmp_path, *states), steps=[0, 1, 2, 3], settings=replace(QUICK, tails=True), scores=scores)
+    assert result["quantity"].values.tolist() == list(PLAIN)
+    for k, state in enumerate(states):
+        values = [np.linalg.svd(each)[1].astype(float) for each in state.values()]
+        found = {name: float(result["baseline"].sel(quantity=name)[k]) for name in PLAIN}
+        entries = np.concatenate([each.ravel() for each in state.values()]).astype(float)
+        assert found["rms"] == pytest.approx(np.sqrt(np.mean(entries**2)), rel=1e-5)
+        assert found["stable_rank"] == pytest.approx(np.mean([(v**2).sum() / v.max() ** 2 for v in values]), rel=1e-4)
+        tails = [hill_exponent(np.sort(v**2)).exponent for v in values]
+        assert found["tail_exponent"] == pytest.approx(np.nanmean(tails), rel=1e-3)
+    assert set(PLAIN) < set(result["compared"].values.tolist())
+    panels = {panel.name: panel for panel in chapter(result, xr.Dataset()).panels}
+    names = {trace.get("name") for trace in panels["fractal-emergence"].figure["data"]}
+    assert {"mean tail exponent", "mean stable rank"} <= names
+    assert "mean stable rank" in panels["fractal-scores"].figure["layout"]["yaxis"]["ticktext"]
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@ import re
 
 import numpy as np
 import pytest
-from transformers import AutoModelForCausalLM
+import torch
+from transformers import AutoModel, AutoModelForCausalLM
 
 from brodmann.errors import WeightsError
 from brodmann.fractal.grids import whole
@@ -11,7 +12,7 @@ from brodmann.models import families, load
 from brodmann.models.chains import INPUTS, chain
 from brodmann.models.heads import KEY, QUERY, VALUE, arranged, undivided
 from brodmann.models.packaged import PACKAGED
-from brodmann.models.rules import RULES
+from brodmann.models.rules import FAMILIES, RULES
 from brodmann.models.shards import Checkpoint, Entry, from_model, open_checkpoint
 from brodmann.models.untrained import tiny_config
 from brodmann.models.weights import head_weights
@@ -21,7 +22,6 @@ BLOCK = re.compile(r"\.(h|layers|layer|blocks|block)\.\d+\.")
 LEFT_OUT = re.compile(
     r"vision_tower|bias$|norm|mlp\.gate\.weight|mlp\.router\.weight|relative_attention_bias"  # routers are no edges
 )
-FUSED = {"bloom", "falcon", "gpt2", "gpt_neox", "modernbert", "mpt", "phi3"}
 
 
 def matrices(model):
@@ -114,6 +114,31 @@ def test_parallel_blocks_share_the_stream(tiny):
     assert [(step.source, step.target) for step in steps[-4:]] == [
         ("L3.qkv", "L3.attention"), ("L3.attention", "L4.input"), ("L3.input", "L3.hidden"), ("L3.hidden", "L4.input")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [*((family, {}) for family in families() if family not in ("llava", "t5")),
+     ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
+     ("falcon", {"multi_query": False, "parallel_attn": False}),
+     ("gpt_neox", {"use_parallel_residual": False}), ("stablelm", {"use_parallel_residual": True})],
+)  # fmt: skip
+def test_the_chain_is_parallel_where_the_model_is(family, changes):
+    """What the attention of a block writes reaches the neurons of the same block, or it does not."""
+    torch.manual_seed(0)
+    model = AutoModel.from_config(tiny_config(family, **changes)).eval()
+    steps = chain(from_model(model), "architectural")
+    rule = RULES[FAMILIES[family][1]].stacks[0]
+    block = model.get_submodule(rule.layers)[1]
+    mlp, heard = block.get_submodule(rule.experts or rule.neurons), []
+    mlp.register_forward_pre_hook(lambda _, args: heard.append(args[0].clone()))
+    ids = torch.arange(5, 16)[None]
+    with torch.no_grad():
+        model(input_ids=ids)
+        block.get_submodule(rule.projection).weight *= 2
+        model(input_ids=ids)
+    sequential = not torch.equal(*heard)
+    assert any(step.target.endswith("L1.middle") for step in steps) == sequential
 
 
 def test_a_sequential_neox_is_sequential(tiny):
@@ -296,6 +321,8 @@ def test_our_own_models_have_the_shapes_of_their_configs():
         ("falcon", {"multi_query": False, "parallel_attn": False}, 4),
         ("phi3", {"num_key_value_heads": 2}, 4),
         ("opt", {"do_layer_norm_before": False}, 6),
+        ("stablelm", {"use_parallel_residual": True}, 6),
+        ("stablelm", {"qk_layernorm": True}, 6),
     ],
 )
 def test_variants_of_a_family(family, changes, matrices_of_a_block):
@@ -307,9 +334,13 @@ def test_variants_of_a_family(family, changes, matrices_of_a_block):
     )
     assert sum(bool(step.tensors) for step in steps if step.block == 0) == matrices_of_a_block
     (heads,) = (step.heads for step in steps if step.kind == "attention" and step.block == 0)
-    groups = {"phi3": 2, "falcon": 2 if "num_kv_heads" in changes else 4}.get(family, 4)
+    groups = {"phi3": 2, "stablelm": 2, "falcon": 2 if "num_kv_heads" in changes else 4}.get(family, 4)
     assert (heads.heads, heads.groups) == (4, groups)
-    sequential = family in ("deepseek_v2", "phi3", "opt") or changes.get("parallel_attn") is False
+    sequential = (
+        family in ("deepseek_v2", "phi3", "opt")
+        or changes.get("parallel_attn") is False
+        or (family == "stablelm" and not changes.get("use_parallel_residual"))
+    )
     assert any(step.target.endswith(".middle") for step in steps) == sequential
 
 

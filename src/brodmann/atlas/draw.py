@@ -252,7 +252,7 @@ def _shape(shape: dict[str, Any], cell: Cell, narrow: bool) -> Markup:
         "opacity": f"{shape.get('opacity', 1)}",
     }
     if line.get("dash"):
-        style["stroke_dasharray"] = "3 4" if line["dash"] == "dot" else "7 4"
+        style["stroke_dasharray"] = look.dashes(line["dash"])
     if shape["type"] == "path":
         return tag("path", d=_move_path(str(shape["path"]), cell), **style)
     x0, x1, y0, y1 = (place(shape, key, cell) for key in ("x0", "x1", "y0", "y1"))

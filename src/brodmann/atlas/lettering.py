@@ -124,7 +124,7 @@ def _sample(trace: dict[str, Any], x: float, y: float) -> Markup:
     mode, parts = str(trace.get("mode", "lines")), []
     line = trace.get("line", {})
     if "lines" in mode:
-        dash = {"dot": "2 3", "dash": "6 3"}.get(str(line.get("dash")), "none")
+        dash = look.dashes(line.get("dash"))
         style = {"stroke": look.css(str(line.get("color", look.INK))), "stroke_width": f"{line.get('width', 1.5)}"}
         parts += [tag("path", d=f"M{x:.1f} {y:.1f}h16", fill="none", stroke_dasharray=dash, **style)]
     if "markers" in mode:

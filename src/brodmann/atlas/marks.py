@@ -169,7 +169,7 @@ def draw_trace(trace: dict[str, Any], x: Scale, y: Scale) -> Markup:
         shape = "Z".join(_runs(trace, x, y)) + "Z"
         parts += [tag("path", d=shape, fill=look.css(str(trace["fillcolor"])), stroke="none", opacity=opacity)]
     elif "lines" in mode:
-        dash = {"dot": "2 4", "dash": "7 4"}.get(str(line.get("dash")), "none")
+        dash = look.dashes(line.get("dash"))
         parts += [
             tag(
                 "path", d="".join(_runs(trace, x, y)), fill="none", opacity=opacity, stroke_linejoin="round",

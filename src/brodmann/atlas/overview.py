@@ -143,8 +143,6 @@ _SHORT = {
     "size_threshold": "threshold of size",
     "emergence_rises": "degree of emergence since the beginning",
     "emergence_beyond_matched_scale": "emergence beyond noise of the same scale",
-    "emergence_beyond_permuted_entries": "emergence beyond the same entries elsewhere",
-    "emergence_beyond_permuted_rows": "emergence beyond shuffled rows",
     "emergence_scale_free": "emergence in units of each matrix's scale",
     "widens_then_drifts": "spectrum widens, then drifts further than noise's",
 }

@@ -1,8 +1,9 @@
-"""Plain quantities that a degree of emergence must be compared with: sizes of weights, and heavy tails.
+"""Plain quantities that a degree of emergence must be compared with: heavy tails, and how many directions matter.
 
-`hill_exponent` is the quantity that WeightWatcher (Martin and Mahoney) is known for, the power-law exponent of the
-eigenvalues of W^T W; here by Hill's estimator (1975) on the largest eigenvalues, with the number of them that minimises
-the Kolmogorov-Smirnov distance (Clauset, Shalizi and Newman 2009).
+`stable_rank` is how many directions share a matrix's size (Rudelson and Vershynin 2007). `hill_exponent` is the
+quantity that WeightWatcher (Martin and Mahoney) is known for, the power-law exponent of the eigenvalues of W^T W; here
+by Hill's estimator (1975) on the largest eigenvalues, with the number of them that minimises the Kolmogorov-Smirnov
+distance (Clauset, Shalizi and Newman 2009).
 """
 
 from dataclasses import dataclass
@@ -34,6 +35,18 @@ def eigenvalues(weights: NDArray[np.floating]) -> Float[Array, " value"]:
     wide = np.asarray(weights, dtype=np.float32)
     gram = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
     return np.clip(np.linalg.eigvalsh(gram.astype(np.float64)), 0.0, None)
+
+
+def stable_rank(values: Float[Array, " value"]) -> float:
+    """Sum of the eigenvalues of W^T W over the largest: the squared Frobenius norm over the squared spectral norm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stable_rank(np.array([1.0, 1.0, 2.0])), stable_rank(np.array([0.0, 4.0]))
+    (2.0, 1.0)
+    """
+    return float(values.sum() / values.max())
 
 
 def hill_exponent(values: Float[Array, " value"]) -> Tail:

@@ -16,22 +16,13 @@ from scipy import stats as distributions
 
 from brodmann.errors import WeightsError
 from brodmann.fractal import emergence
+from brodmann.fractal.compared import NOISE, NULLS
 from brodmann.fractal.emergence import Estimate, Point
 from brodmann.fractal.scores import FEWEST, correlate
 from brodmann.stats import Finding, conclude, correct
 from brodmann.stats.finding import UNTESTED
 
 SOURCE = "Xiao et al. 2025, arXiv 2402.09099"
-NULL_WORDS = {
-    "matched_scale": "normal noise with each matrix's own root mean square",
-    "permuted_entries": "entries of each matrix in random places",
-    "permuted_rows": "entries of each target neuron shuffled among its sources",
-}
-_BEYOND = {
-    "matched_scale": "The degree of emergence exceeds that of noise of the same scale",
-    "permuted_entries": "The degree of emergence exceeds that of the same entries in random places",
-    "permuted_rows": "The degree of emergence exceeds that of rows shuffled among their sources",
-}
 _OFFICIAL = "1/|w| in whole numbers: the released code's grid, on which noise that only grows emerges too"
 
 
@@ -112,7 +103,7 @@ def _scale_free(result: xr.Dataset, seed: int) -> Finding:
     null = result["null_emergence"].sel(grid="scale_free", null="matched_scale").isel(step=-1).values
     said = ["rms/|w| on 40 geometric radii: a matrix that only grows does not change"]
     claim = "In units of each matrix's own scale, the weight graph has a positive degree of emergence"
-    return _concluded("emergence_scale_free", claim, found, null, NULL_WORDS["matched_scale"], result, seed, said)
+    return _concluded("emergence_scale_free", claim, found, null, NOISE.words, result, seed, said)
 
 
 def _concluded(
@@ -151,10 +142,10 @@ def _beyond(result: xr.Dataset, null: str, seed: int) -> Finding:
     own = f"the null's own degree is {np.nanmean(drawn):.3g}"
     free = result.sel(grid="scale_free", null=null).isel(step=-1)
     beside = f"on the scale-free grid the difference is {float(free['excess']):.3g}"
-    p = float(at["excess_p"])
+    p, words = float(at["excess_p"]), NULLS[null].words
     return conclude(
-        f"emergence_beyond_{null}", _BEYOND[null], estimate=found.value, interval=_interval(found),
-        nulls={NULL_WORDS[null]: drawn - np.nanmean(drawn)}, p_values={NULL_WORDS[null]: p if np.isfinite(p) else 1.0},
+        f"emergence_beyond_{null}", NULLS[null].claim, estimate=found.value, interval=_interval(found),
+        nulls={words: drawn - np.nanmean(drawn)}, p_values={words: p if np.isfinite(p) else 1.0},
         units="degree of emergence, above the null", n=_size(result), unit_of_inference=_unit(result), source=SOURCE,
         seed=seed, caveats=[*_undefined(found), own, beside, *_words(result)],
     )  # fmt: skip

@@ -11,10 +11,11 @@ import numpy as np
 import xarray as xr
 
 from brodmann import look
+from brodmann.fractal.compared import NOISE
 from brodmann.fractal.figures_course import of_one, over_training
 from brodmann.fractal.figures_layers import layers, slopes
 from brodmann.fractal.figures_scores import scores
-from brodmann.fractal.figures_text import GRIDS, NOISE, citations, is_series, readings, summary, when
+from brodmann.fractal.figures_text import GRIDS, citations, is_series, readings, summary, when
 from brodmann.page import Chapter, Panel
 from brodmann.plotting import band, has, heading, keyed, layout, line, note, text_number
 from brodmann.steps import step_position
@@ -65,7 +66,7 @@ def spectra(dataset: xr.Dataset) -> Panel | None:
         pad = (0.15 if is_series(dataset) else 0.06) * (right - left)  # room for the names of two curves
         ranges.append(([left - pad, right + pad], [1.08 * low, _HEAD * abs(low)]))
         traces += [*_noise(dataset, grid, low, axis), *curves, _apexes(dataset, grid, shown, axis)]
-        notes += [heading(GRIDS[grid].capitalize(), axis), keyed(f"alpha0 of {NOISE}", axis=axis)]
+        notes += [heading(GRIDS[grid].capitalize(), axis), keyed(f"alpha0 of {NOISE.short}", axis=axis)]
         notes += _names(dataset, grid, right - left, low, axis) if is_series(dataset) else []
     figure = layout({"title": "alpha (no unit)"}, {"title": "f(alpha)"}, columns=2, annotations=notes, height=460)
     for axis, (across, upright) in zip(("", "2"), ranges, strict=True):
@@ -133,7 +134,7 @@ def _noise(dataset: xr.Dataset, grid: str, low: float, axis: str) -> list[dict[s
     ends, height = np.array([values.min(), values.max()]), np.array([1.08 * low, _HEAD * abs(low)])
     return [
         band(ends, np.full(2, height[0]), np.full(2, height[1]), look.NULL_BAND, axis=axis),
-        line(np.full(2, values.mean()), height, f"alpha0 of {NOISE}", look.NULL, width=1.6, axis=axis)
+        line(np.full(2, values.mean()), height, f"alpha0 of {NOISE.short}", look.NULL, width=1.6, axis=axis)
         | {"hovertext": []},
     ]
 

@@ -7,28 +7,17 @@ import xarray as xr
 
 from brodmann import look
 from brodmann.fractal import emergence
-from brodmann.fractal.figures_text import GRIDS, NOISE, NULLS, given, start, verdict, when
+from brodmann.fractal.compared import NOISE, NULLS, PLAIN, nulls_in_words
+from brodmann.fractal.figures_text import GRIDS, given, over, redrawn, start, verdict, when
 from brodmann.page import Panel
 from brodmann.plotting import band, bounds, has, heading, hline, label, layout, line, named_rows, text_number
 from brodmann.steps import step_position, ticks
 
 NAME = "fractal-emergence"
-_DASHES = {"matched_scale": None, "permuted_entries": "dash", "permuted_rows": "dot"}
 _TRAINED = "trained weights"
-_PLAIN = {
-    "rms": ("root mean square", look.INK, None),
-    "weighted_degree": ("mean weighted degree", look.INK, "dash"),
-    "share_within": ("share within reach", look.INK_2, None),
-    "tail_exponent": ("mean tail exponent", look.INK_2, "dot"),
-}
-"""Plain quantities that are drawn: log step is the axis itself."""
 _MARKS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 _FINE = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
-_NULLS_READ = (
-    "Grey is the same number for three nulls, each drawn several times: normal noise with the root mean square of each "
-    "matrix, the entries of each matrix in random places, and the entries of each target neuron shuffled among its "
-    "sources. "
-)
+_NULLS_READ = f"Grey is the same number for {len(NULLS)} nulls, each drawn several times: {nulls_in_words()}. "
 
 Drawn = tuple[list[dict[str, Any]], list[dict[str, Any]], str]
 """Traces, annotations, and the unit of one row."""
@@ -61,17 +50,17 @@ def over_training(dataset: xr.Dataset) -> Panel | None:
     return Panel(
         NAME, title, {"data": [trace for row in rows for trace in row[0]], "layout": figure},
         how_to_read="First two rows: the degree of emergence E, which is 0 where it is counted from; the coloured band "
-        f"is a 95 % interval over neurons. {_NULLS_READ}Where a coloured line stays in the grey, the weights have "
-        "grown or their sizes have spread, and that is all E sees. The official grid counts 1/|w| in whole numbers, "
+        f"is a 95 % interval over {over(dataset)}. {_NULLS_READ}Where a coloured line stays in the grey, the weights "
+        "have grown or their sizes have spread, and that is all E sees. The official grid counts 1/|w| in whole numbers, "
         "so that noise which only grows emerges too; on the scale-free grid it cannot. Then the two factors of E "
         "apart: alpha0, lower is more regular, and the width of the spectrum. Last row: quantities that need no graph, "
         "as multiples of their value at the first checkpoint, on a log scale.",
         description=f"Line charts over training steps. {title}",
-        detail=f"E = (w / w₀) ln(alpha0₀ / alpha0), counted from {start(dataset)}. Neurons are drawn again within "
-        "their layers, the same at both ends; each null is counted from its own beginning where there is a step 0. One "
+        detail=f"E = (w / w₀) ln(alpha0₀ / alpha0), counted from {start(dataset)}. {redrawn(dataset)}, the same "
+        "at both ends; each null is counted from its own beginning where there is a step 0. One "
         "training run: nothing here says what another run would do. Share within reach: weights whose 1/|w| lies on "
         "the official grid. Weighted degree: sum of |w| of a neuron's outgoing weights. Tail exponent: of the "
-        "eigenvalues of each matrix, by Hill's estimator, mean over matrices.",
+        "eigenvalues of each matrix, by Hill's estimator, mean over matrices. Stable rank: their sum over the largest.",
     )  # fmt: skip
 
 
@@ -85,8 +74,8 @@ def _emergence(dataset: xr.Dataset, grid: str, x: np.ndarray, axis: str) -> Draw
     traces += [band(x, interval[:, 0], interval[:, 1], look.WEIGHTS_BAND, axis=axis, opacity=0.8)]
     for null in known:
         level = _mean(drawn[null])
-        traces += [line(x, level, NULLS[null], look.NULL, width=1.3, dash=_DASHES[null], axis=axis)]
-        notes += [label(NULLS[null], x, level, look.INK_2, axis=axis)]
+        traces += [line(x, level, NULLS[null].short, look.NULL, width=1.3, dash=NULLS[null].dash, axis=axis)]
+        notes += [label(NULLS[null].short, x, level, look.INK_2, axis=axis)]
     course = line(x, value, _TRAINED, look.WEIGHTS, width=2.2, axis=axis)
     course["hovertext"] = [f"{text_number(float(v))} {given(w)}" for v, w in zip(value, interval, strict=True)]
     return [*traces, course], [*notes, label(_TRAINED, x, value, look.WEIGHTS, axis=axis)], "degree of emergence E"
@@ -107,7 +96,7 @@ def _exponent(dataset: xr.Dataset, name: str, x: np.ndarray, axis: str) -> Drawn
     traces, notes = [], [heading(words[name], axis)]
     for grid, dash in zip(GRIDS, (None, "dash"), strict=True):
         noise = dataset[f"null_{name}"].sel(grid=grid, null="matched_scale").values
-        level, called = _mean(noise), f"{NOISE}{', scale-free' if dash else ''}"
+        level, called = _mean(noise), f"{NOISE.short}{', scale-free' if dash else ''}"
         traces += [band(x, *bounds(noise), look.NULL_BAND, axis=axis)]
         traces += [line(x, level, called, look.NULL, width=1.3, dash=dash, axis=axis)]
         notes += [label(called, x, level, look.INK_2, axis=axis)]
@@ -122,17 +111,19 @@ def _plain(dataset: xr.Dataset, x: np.ndarray, axis: str) -> tuple[Drawn, dict[s
     """Plain quantities as multiples of their first known value, on a scale of powers of two; and its ticks."""
     traces: list[dict[str, Any]] = []
     notes = [heading("Plain quantities", axis)]
-    for name, (words, colour, dash) in _PLAIN.items():
+    for name, plain in PLAIN.items():
+        if not plain.drawn:
+            continue
         values = dataset["baseline"].sel(quantity=name).values
         positive = np.isfinite(values) & (values > 0)
         if not positive.any():
             continue
         with np.errstate(invalid="ignore", divide="ignore"):
             times = np.where(positive, np.log2(values / values[positive][0]), np.nan)
-        each = line(x, times, words, colour, width=1.5, dash=dash, axis=axis)
+        each = line(x, times, plain.words, plain.colour, width=1.5, dash=plain.dash, axis=axis)
         each["hovertext"] = [text_number(float(v)) if known else "" for v, known in zip(values, positive, strict=True)]
         traces += [each]
-        notes += [label(words, x, times, colour, axis=axis)]
+        notes += [label(plain.words, x, times, plain.colour, axis=axis)]
     reach = [value for trace in traces for value in trace["y"] if value is not None]
     fine = not reach or max(reach) - min(reach) < 1.2
     marks = [mark for mark in (_FINE if fine else _MARKS) if not reach or min(reach) <= np.log2(mark) <= max(reach)]
@@ -147,13 +138,13 @@ def of_one(dataset: xr.Dataset) -> Panel | None:
         return None
     known = [null for null in NULLS if null in dataset["null"].values]
     begun = ["fresh initialisations"] if "initial" in dataset else []
-    names = [*reversed(begun), *(NULLS[null] for null in reversed(known)), _TRAINED]
+    names = [*reversed(begun), *(NULLS[null].short for null in reversed(known)), _TRAINED]
     traces: list[dict[str, Any]] = []
     notes = []
     for k, grid in enumerate(GRIDS):
         axis = str(k + 1) if k else ""
         here = dataset.sel(grid=grid).isel(step=-1)
-        drawn = {NULLS[null]: here["null_emergence"].sel(null=null).values for null in known}
+        drawn = {NULLS[null].short: here["null_emergence"].sel(null=null).values for null in known}
         drawn |= {name: _fresh(dataset, grid) for name in begun}
         for name, values in drawn.items():
             traces += _draws(values, names.index(name), name, axis)
@@ -172,7 +163,7 @@ def of_one(dataset: xr.Dataset) -> Panel | None:
     title = f"Counted from {start(dataset)}, {verdict(dataset)}."
     return Panel(
         NAME, title, {"data": traces, "layout": figure},
-        how_to_read="The coloured dot is the degree of emergence E with its 95 % interval over neurons. "
+        how_to_read=f"The coloured dot is the degree of emergence E with its 95 % interval over {over(dataset)}. "
         f"{_NULLS_READ}Grey dots are their draws, grey boxes span them. The last row is networks drawn from the "
         "published initialisation, against their own mean. On the official grid, 1/|w| in whole numbers, noise that "
         "only grows emerges too; on the scale-free grid it cannot.",

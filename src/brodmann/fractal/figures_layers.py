@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from brodmann import look
-from brodmann.fractal.figures_text import GRIDS, NOISE, is_series, when
+from brodmann.fractal.compared import NOISE
+from brodmann.fractal.figures_text import GRIDS, is_series, when
 from brodmann.page import Panel
 from brodmann.plotting import band, has, heading, keyed, layout, line, text_number, vline
 
@@ -120,7 +121,7 @@ def slopes(dataset: xr.Dataset) -> Panel | None:
         noise = dataset["null_alpha0"].sel(grid=grid, null="matched_scale").values[:, -1]
         drawn += _noise(noise, _top(drawn), axis)
         traces += drawn
-        notes += [keyed(f"mean of {NOISE}", axis=axis)]
+        notes += [keyed(f"mean of {NOISE.short}", axis=axis)]
         reach = [value for trace in drawn for value in trace["x"]]
         spans.append([min(reach) - 0.1, max(reach) + 0.1])
     figure = layout({"title": "slope of a neuron, ln N over ln r"}, {"title": f"% of neurons, bins of {2 * half:.3g}"},
@@ -163,7 +164,7 @@ def _noise(values: np.ndarray, top: float, axis: str) -> list[dict[str, Any]]:
     high = np.array([0.0, 1.06 * top])
     return [
         band(ends, np.zeros(2), np.full(2, high[1]), look.NULL_BAND, axis=axis),
-        line(level, high, f"mean of {NOISE}", look.NULL, width=2.2, axis=axis) | {"hovertext": []},
+        line(level, high, f"mean of {NOISE.short}", look.NULL, width=2.2, axis=axis) | {"hovertext": []},
     ]
 
 

@@ -6,15 +6,12 @@ import numpy as np
 import xarray as xr
 
 from brodmann import look
+from brodmann.fractal.compared import PLAIN
 from brodmann.fractal.figures_text import given
 from brodmann.page import Panel
 from brodmann.plotting import has, heading, layout, line, named_rows, note, text_number
 
 _FORMS = {"spearman": "Spearman", "pearson": "Pearson", "partial": "Spearman, given log step"}
-_WORDS = {
-    "log_step": "log step, the rival", "rms": "root mean square", "weighted_degree": "mean weighted degree",
-    "share_within": "share within reach", "tail_exponent": "mean tail exponent",
-}  # fmt: skip
 RIVAL = "log_step"
 
 
@@ -35,7 +32,7 @@ def scores(dataset: xr.Dataset) -> Panel | None:
             shapes += marks
             notes += [heading(f"{score}: {_FORMS[form]}" if not m else _FORMS[form], axis), *said]
     count = dataset.sizes["score"]
-    rows = named_rows([_WORDS.get(name, name) for name in compared])
+    rows = named_rows([_called(name) for name in compared])
     figure = layout(
         {"title": "correlation over checkpoints", "range": [-1.08, 1.08], "tickvals": [-1, -0.5, 0, 0.5, 1]},
         {"title": "", **rows}, columns=3 * count, annotations=notes, shapes=shapes,
@@ -58,6 +55,10 @@ def scores(dataset: xr.Dataset) -> Panel | None:
     )  # fmt: skip
 
 
+def _called(name: str) -> str:
+    return PLAIN[name].words if name in PLAIN else name
+
+
 def _dots(
     here: xr.Dataset, form: str, compared: list[str], axis: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
@@ -68,15 +69,13 @@ def _dots(
     shapes = [_upright(0.0, axis, look.INK_2, None)]
     if row is not None and form != "partial" and np.isfinite(values[row]):
         shapes += [_upright(each, axis, look.INK, "dot") for each in (float(values[row]), -float(values[row]))]
-    colours = [look.INK if name in _WORDS else look.WEIGHTS for name in compared]
+    colours = [look.INK if name in PLAIN else look.WEIGHTS for name in compared]
     for k, (low, high) in enumerate(within):
         if np.isfinite([low, high]).all():
             traces += [line(np.array([low, high]), np.full(2, float(k)), "", colours[k], width=1.4, axis=axis)]
             traces[-1]["hovertext"] = []
     known = np.flatnonzero(np.isfinite(values))
-    tips = [
-        f"{_WORDS.get(compared[k], compared[k])}: {text_number(float(values[k]))} {given(within[k])}" for k in known
-    ]
+    tips = [f"{_called(compared[k])}: {text_number(float(values[k]))} {given(within[k])}" for k in known]
     traces += [
         {"type": "scatter", "mode": "markers", "x": values[known].tolist(), "y": [float(k) for k in known],
          "name": _FORMS[form], "hovertext": tips, "xaxis": f"x{axis}", "yaxis": f"y{axis}",

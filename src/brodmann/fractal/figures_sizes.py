@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from brodmann import look
-from brodmann.fractal.figures_text import GRIDS, NOISE, NULLS, given
+from brodmann.fractal.compared import NOISE, NULLS
+from brodmann.fractal.figures_text import GRIDS, given
 from brodmann.page import Chapter, Panel
 from brodmann.plotting import has, heading, hline, keyed, layout, line, note, text_number
 
@@ -54,10 +55,10 @@ def against_size(dataset: xr.Dataset) -> Panel | None:
     notes: list[dict[str, Any]] = []
     for axis, grid in zip(("", "2"), GRIDS, strict=True):
         here = dataset.sel(grid=grid)
-        for null, dash in zip(NULLS, (None, "dash", "dot"), strict=True):
+        for null in NULLS:
             level = here["null_emergence"].sel(null=null).values
-            traces.append(line(x, level, NULLS[null], look.NULL, width=1.3, dash=dash, axis=axis))
-            notes.append(keyed(NULLS[null], axis=axis))
+            traces.append(line(x, level, NULLS[null].short, look.NULL, width=1.3, dash=NULLS[null].dash, axis=axis))
+            notes.append(keyed(NULLS[null].short, axis=axis))
         value, ends = here["emergence"].values, here["emergence_interval"].values
         strokes = (line(np.full(2, a), b, "", look.WEIGHTS, width=1.4, axis=axis) for a, b in zip(x, ends, strict=True))
         traces += [stroke | {"hovertext": []} for stroke in strokes]
@@ -74,8 +75,8 @@ def against_size(dataset: xr.Dataset) -> Panel | None:
     return Panel(
         "fractal-size", title, {"data": traces, "layout": figure},
         how_to_read="Each dot is a model, its stroke the interval over its neurons. Grey: the same degree of the "
-        f"nulls, among them {NOISE}. Where the dot lies on the grey, the model has emerged no more than its weights "
-        "have grown.",
+        f"nulls, among them {NOISE.short}. Where the dot lies on the grey, the model has emerged no more than its "
+        "weights have grown.",
         description=f"Degree of emergence over the number of weights. {title}",
         detail="Each model is counted from networks drawn from its own published initialisation.",
     )  # fmt: skip

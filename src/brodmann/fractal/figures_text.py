@@ -6,15 +6,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from brodmann.fractal.compared import NOISE, NULLS, PLAIN
 from brodmann.plotting import has, text_number
 
 GRIDS = {"official": "official grid", "scale_free": "scale-free grid"}
-NULLS = {
-    "matched_scale": "noise of the same scale",
-    "permuted_entries": "entries permuted",
-    "permuted_rows": "rows permuted",
-}
-NOISE = NULLS["matched_scale"]
 
 
 def settings(dataset: xr.Dataset) -> dict[str, Any]:
@@ -68,7 +63,7 @@ def highest(dataset: xr.Dataset, grid: str) -> tuple[str, float]:
     if not known:
         return "no null", float("nan")
     most = max(known, key=lambda null: known[null])
-    return NULLS.get(most, most), known[most]
+    return NULLS[most].short, known[most]
 
 
 def start(dataset: xr.Dataset) -> str:
@@ -81,7 +76,7 @@ def verdict(dataset: xr.Dataset) -> str:
     name, level = highest(dataset, "scale_free")
     noise = text_number(null_level(dataset, "official", "matched_scale"))
     return (
-        f"E is {told(dataset, 'official')} on the official grid, where {NOISE} reaches {noise}, and "
+        f"E is {told(dataset, 'official')} on the official grid, where {NOISE.short} reaches {noise}, and "
         f"{told(dataset, 'scale_free')} on the scale-free grid, where the highest null ({name}) reaches "
         f"{text_number(level)}"
     )
@@ -125,8 +120,7 @@ def readings(dataset: xr.Dataset) -> tuple[str, ...]:
     reach, least = chosen.get("r_max", 150), int(chosen.get("min_degree", 11)) - 1
     begun = str(dataset.attrs.get("reference", "step 0"))
     found = [
-        ("Distances: one hop, 1/|w| of a neuron's own outgoing weights, as in the released code; the paper's text "
-        "speaks of shortest paths. The two are not comparable."),
+        _distances(chosen),
         (f"Official grid: distances with 1 < d ≤ {reach}, rounded to whole numbers (half to even), as in the code; a "
         f"neuron needs more than {least} of them. A weight of size 1 or more is thereby left out."),
         ("Scale-free grid: root mean square of the matrix over |w| on 40 geometric radii from 1/3 to 4. It is not in "
@@ -135,7 +129,7 @@ def readings(dataset: xr.Dataset) -> tuple[str, ...]:
         "therefore the mean slope of the neurons and no box dimension."),
         ("alpha(q) is the exact derivative of tau(q). The code takes finite differences and the first maximum of f, "
         "which is a tie that rounding decides; width is alpha at q = −3 minus alpha at q = 3."),
-        "All neurons of the network are used. The code draws 32 or 64 of a layer, which biases alpha0.",
+        _neurons(chosen),
         f"Reference of E: {begun}." if dataset.attrs.get("own_start") else
         f"Reference of E: no step 0 is at hand, its place takes the mean of simulated networks ({begun}).",
     ]  # fmt: skip
@@ -150,9 +144,48 @@ def readings(dataset: xr.Dataset) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _distances(chosen: dict[str, Any]) -> str:
+    """How distances were taken."""
+    if chosen.get("distance", "one_hop") == "one_hop":
+        return (
+            "Distances: one hop, 1/|w| of a neuron's own outgoing weights, as in the released code; the paper's text "
+            "speaks of shortest paths. The two are not comparable."
+        )
+    way = "either way along an edge" if chosen.get("undirected") else "along the direction of the edges"
+    return (
+        f"Distances: shortest paths through the layers, {way}, as the paper's text says; attention has edges of length "
+        "1. The released code takes one hop, and its published numbers are of that. The two are not comparable."
+    )
+
+
+def _neurons(chosen: dict[str, Any]) -> str:
+    """Which neurons were taken."""
+    sampled = int(chosen.get("sampled", 0))
+    if not sampled:
+        return "All neurons of the network are used. The code draws 32 or 64 of a layer, which biases alpha0."
+    return (
+        f"{sampled} neurons of a layer are drawn (of an MLP twice, of queries, keys and values three times as many), "
+        f"as in the code, {chosen.get('samples', 10)} times; numbers are means over these samples. alpha0 depends on how "
+        "many are drawn: numbers of other samples, or of the whole network, are not to be compared with these."
+    )
+
+
+def over(dataset: xr.Dataset) -> str:
+    """What an interval is over."""
+    return "samples" if dataset.attrs.get("sampled") else "neurons"
+
+
+def redrawn(dataset: xr.Dataset) -> str:
+    """How an interval is made."""
+    return f"{'Samples' if dataset.attrs.get('sampled') else 'Neurons'} are drawn again" + (
+        "" if dataset.attrs.get("sampled") else " within their layers"
+    )
+
+
 def citations(dataset: xr.Dataset) -> tuple[str, ...]:
     """Methods that were used."""
     found = ["xiao2025", "satterthwaite1946", "holm1979"]
-    if has(dataset.sel(quantity=["tail_exponent"]), "baseline"):
-        found += ["martin2021", "hill1975", "clauset2009"]
+    for name, plain in PLAIN.items():
+        if plain.cites and has(dataset.sel(quantity=[name]), "baseline"):
+            found += plain.cites
     return (*found, *(["kunsch1989"] if "score_spearman" in dataset else []))

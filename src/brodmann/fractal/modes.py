@@ -21,7 +21,6 @@ from brodmann.settings import FractalSettings
 
 USUAL_SAMPLE = 64
 """Neurons per layer of paths where none are given; the released code's first value."""
-_DRAW = {"matched_scale": sampling.noise, "permuted_entries": sampling.permuted, "permuted_rows": sampling.row_permuted}
 
 Point = tuple[float, float]
 
@@ -90,13 +89,7 @@ class Whole:
 
     def null(self, name: str, seed: Sequence[int]) -> list[Point]:
         """One draw of a null."""
-        if name == "permuted_rows":
-            gate, workers = self.settings.gate, self.workers
-            drawn = walk.row_permuted(self.checkpoint, self.counted, seed, gate=gate, workers=workers)
-            return self._points(list(drawn))
-        draw = walk.noise if name == "matched_scale" else walk.permuted
-        rngs = [np.random.default_rng([*seed, at]) for at in range(len(self.counted.grids))]
-        return self._points([draw(self.counted, grid, rng) for grid, rng in zip(self.counted.grids, rngs, strict=True)])
+        return self._points(DRAWS[name].whole(self, seed))
 
     def initial(self, deviations: Mapping[str, float], seed: Sequence[int]) -> list[Point]:
         """One network of the beginning."""
@@ -134,7 +127,7 @@ class Sampled:
 
     def null(self, name: str, seed: Sequence[int]) -> list[Point]:
         """One draw of a null for each sample."""
-        draw = _DRAW[name]
+        draw = DRAWS[name].sampled
         return _means(self._measured(lambda sample, at: draw(sample, np.random.default_rng([*seed, at]))))
 
     def initial(self, deviations: Mapping[str, float], seed: Sequence[int]) -> list[Point]:
@@ -164,6 +157,38 @@ class Sampled:
         # paths beyond the last radius were not followed, so their share is unknown
         return dataclasses.replace(measure(layers, grid, min_degree=least), beyond=float("nan"))
 
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """How a null is drawn."""
+
+    whole: Callable[["Whole", Sequence[int]], Sequence[Sequence[LayerCounts]]]
+    """Of a whole network and a seed: counts by grid."""
+    sampled: Callable[[sampling.Sample, np.random.Generator], sampling.Sample]
+    """Of a sampled network."""
+
+
+def _by_grid(
+    draw: Callable[[walk.Counted, Grid, np.random.Generator], Sequence[LayerCounts]],
+) -> Callable[["Whole", Sequence[int]], Sequence[Sequence[LayerCounts]]]:
+    """A null that is drawn from what was counted, on each grid by itself."""
+    return lambda network, seed: [
+        draw(network.counted, grid, np.random.default_rng([*seed, at])) for at, grid in enumerate(network.counted.grids)
+    ]
+
+
+def _shuffled_rows(network: "Whole", seed: Sequence[int]) -> Sequence[Sequence[LayerCounts]]:
+    """A null that reads the weights again."""
+    gate, workers = network.settings.gate, network.workers
+    return walk.row_permuted(network.checkpoint, network.counted, seed, gate=gate, workers=workers)
+
+
+DRAWS = {
+    "matched_scale": Draw(_by_grid(walk.noise), sampling.noise),
+    "permuted_entries": Draw(_by_grid(walk.permuted), sampling.permuted),
+    "permuted_rows": Draw(_shuffled_rows, sampling.row_permuted),
+}
+"""By the names of `compared.NULLS`."""
 
 Networks = Whole | Sampled
 

@@ -1,6 +1,6 @@
 """Weights with the same size but without the structure: what a spectrum would be by chance.
 
-Four nulls, from weak to strict. `gaussian_counts`: normal noise with each matrix's own root mean square (or with the
+From weak to strict. `gaussian_counts`: normal noise with each matrix's own root mean square (or with the
 deviation of an initialisation). `permuted_counts`: the entries of each matrix in random places. `row_permuted_counts`:
 the entries of each target neuron in random order, so that only the sources lose what is theirs. One-hop counts of the
 first two are drawn directly, from their exact distributions (multinomial; multivariate hypergeometric), at a cost that

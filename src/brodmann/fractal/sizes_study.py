@@ -15,7 +15,8 @@ import xarray as xr
 from scipy import stats as distributions
 
 from brodmann.errors import SettingsError
-from brodmann.fractal.claims import NULL_WORDS, SOURCE
+from brodmann.fractal.claims import SOURCE
+from brodmann.fractal.compared import NOISE
 from brodmann.fractal.scores import FEWEST, read_scores
 from brodmann.fractal.study import study as one_model
 from brodmann.models.chains import chain
@@ -148,7 +149,7 @@ def _ordered(name: str, claim: str, emergence: np.ndarray, other: np.ndarray, no
         p, interval = tested.p, _interval(value, n)
         both = known & np.isfinite(noise)
         their = _correlation(distributions.rankdata(noise[both]), distributions.rankdata(other[both]))
-        caveats += [f"that of {NULL_WORDS['matched_scale']} correlates {their:.3g}"]
+        caveats += [f"that of {NOISE.words} correlates {their:.3g}"]
     else:
         caveats.insert(0, f"{n} models have both numbers: an order needs {FEWEST}")
     return conclude(

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from brodmann.errors import SettingsError, WeightsError
 from brodmann.fractal import claims, emergence, modes
+from brodmann.fractal.compared import NULLS, PLAIN
 from brodmann.fractal.emergence import Estimate
 from brodmann.fractal.network import Replicates
 from brodmann.fractal.scores import read_scores
-from brodmann.fractal.weigh import GRIDS, NULLS, SLOPE_BINS, Arrays, weigh
+from brodmann.fractal.weigh import GRIDS, SLOPE_BINS, Arrays, weigh
 from brodmann.models.shards import Checkpoint
 from brodmann.partial import Partial
 from brodmann.plain import digest, to_dict
@@ -31,7 +32,6 @@ from brodmann.settings import FractalSettings
 
 Progress = Callable[[str, float], None]
 
-BASELINES = ("log_step", "rms", "weighted_degree", "share_within", "tail_exponent")
 _SCALARS = ("alpha0", "width", "asymmetry", "kept", "neurons", "beyond")
 
 
@@ -197,9 +197,10 @@ def _assembled(measured: Sequence[Arrays], places: Sequence[float], checkpoints:
         for at, name in enumerate(("alpha0", "width"))
     }
     variables["slopes"] = ((*by_step, "slope_bin"), _stack(measured, "slopes"))
-    plain = np.array([each["baselines"] for each in measured], dtype=np.float64).T
-    plain = np.concatenate([np.log1p(np.array(places))[None], plain])
-    variables["baseline"] = (("quantity", "step"), plain)
+    plain = {"log_step": np.log1p(np.array(places))}
+    for name in PLAIN.keys() - plain.keys():
+        plain[name] = np.array([float(each[f"plain.{name}"]) for each in measured])
+    variables["baseline"] = (("quantity", "step"), np.array([plain[name] for name in PLAIN]))
     variables["neuron_slope"] = ("neuron", last["neuron_slope"])
     return xr.Dataset(
         variables,
@@ -207,7 +208,7 @@ def _assembled(measured: Sequence[Arrays], places: Sequence[float], checkpoints:
             "grid": list(GRIDS), "step": np.array(places), "q": first["official.q"],
             "checkpoint": ("step", [each.revision or each.name for each in checkpoints]),
             "part": first["layer"].tolist(), "part_kind": ("part", first["layer_kind"].tolist()),
-            "part_block": ("part", first["layer_block"].astype(int)), "kind": names, "quantity": list(BASELINES),
+            "part_block": ("part", first["layer_block"].astype(int)), "kind": names, "quantity": list(PLAIN),
             "slope_bin": (SLOPE_BINS[:-1] + SLOPE_BINS[1:]) / 2,
             "neuron_part": ("neuron", first["layer"][last["neuron_layer"].astype(int)].tolist()),
         },

@@ -5,17 +5,19 @@ replicates depend on the seed and on names of layers, not on the checkpoint: wha
 """
 
 import re
+import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brodmann.fractal import modes, walk
-from brodmann.fractal.baselines import eigenvalues, hill_exponent
+from brodmann.fractal.baselines import eigenvalues, hill_exponent, stable_rank
+from brodmann.fractal.compared import NULLS
 from brodmann.fractal.grids import Grid, geometric, whole
 from brodmann.fractal.initialisation import initialisation
 from brodmann.fractal.network import LayerSpectrum, NetworkSpectrum
-from brodmann.fractal.one_hop import numbers
+from brodmann.fractal.one_hop import Matrix, numbers
 from brodmann.fractal.walk import Weighed
 from brodmann.models.chains import chain
 from brodmann.models.shards import Checkpoint
@@ -26,7 +28,6 @@ Say = Callable[[str, float], None]
 
 GRIDS = ("official", "scale_free")
 """Distances 1/|w| in whole numbers, and rms/|w| on a geometric grid."""
-NULLS = ("matched_scale", "permuted_entries", "permuted_rows")
 SLOPE_BINS = np.linspace(0.0, 4.0, 161)
 """Bins of the distribution of neurons' slopes; what lies outside is counted at the ends."""
 _RESAMPLED = 11
@@ -64,7 +65,7 @@ def weigh(
         neurons kept, neurons, share of weights beyond the grid), ``.replicates`` (2, draw), ``.nulls`` (null, draw, 2),
         ``.initial`` (draw, 2; where asked for), ``.layers`` (layer, 3: alpha0, width, kept), ``.kinds`` (kind, 2) with
         ``.kind_names``, ``.slopes`` (bin,), ``.flags`` (text,); then ``layer``, ``layer_kind``, ``layer_block``,
-        ``baselines`` (4,: root mean square, mean weighted degree, share of weights within r_max, mean tail exponent),
+        ``plain.NAME`` for each of `compared.PLAIN` but the step,
         ``neuron_slope`` and ``neuron_layer`` (kept neurons on the official grid). Of several samples all are means,
         ``.slopes`` and neurons are those of all, and replicates draw samples again.
     """
@@ -84,17 +85,24 @@ def weigh(
     for number in range(settings.fractal_nulls):
         for k, null in enumerate(NULLS):
             say("nulls", (number + k / len(NULLS)) / settings.fractal_nulls)
-            points[:, k, number] = networks.null(null, [seed, number, k])
+            points[:, k, number] = networks.null(null, _place(seed, null, number))
     found |= {f"{name}.nulls": points[at] for at, name in enumerate(GRIDS)}
     if initial:
         say("initialisations", 0.0)
         start = initialisation(checkpoint.config, steps)
         found["initialisation"] = np.array([start.said], dtype=np.str_)
-        drawn = np.array([networks.initial(start.deviations, [seed, 7, k]) for k in range(settings.initialisations)])
+        places = [_place(seed, "initialisation", k) for k in range(settings.initialisations)]
+        drawn = np.array([networks.initial(start.deviations, place) for place in places])
         found |= {f"{name}.initial": drawn[:, at] for at, name in enumerate(GRIDS)}
     say("plain quantities", 0.0)
-    found["baselines"] = _baselines(checkpoint, networks.weighed, grids(settings)[0], settings, workers, say)
+    plain = plain_quantities(checkpoint, networks.weighed, grids(settings)[0], settings, workers, say)
+    found |= {f"plain.{name}": np.array(value) for name, value in plain.items()}
     return found
+
+
+def _place(seed: int, what: str, number: int) -> list[int]:
+    """Seed of one draw: by name, so that another null, or more draws, leave it as it is."""
+    return [seed, zlib.crc32(what.encode()), number]
 
 
 def _described(spectra: Sequence[NetworkSpectrum], settings: FractalSettings, seed: int) -> Arrays:
@@ -171,28 +179,42 @@ def _names(layers: Sequence[LayerSpectrum]) -> Arrays:
     }
 
 
-def _baselines(
+def plain_quantities(
     checkpoint: Checkpoint, weighed: Sequence[Weighed], grid: Grid, settings: FractalSettings, workers: int, say: Say
-) -> NDArray[np.float64]:
-    """Root mean square, mean weighted degree, share of weights within the official grid, mean tail exponent."""
+) -> dict[str, float]:
+    """Quantities that need no graph: those of `compared.PLAIN` but the step.
+
+    Root mean square of all weights; mean over source neurons of the sum of |w|; share of weights within the official
+    grid; and means over matrices of the tail exponent and the stable rank (NaN where ``settings.tails`` is off).
+    """
     entries = np.array([each.edges.sources * each.edges.targets for each in weighed for _ in each.size], float)
     rms = np.array([size.rms for each in weighed for size in each.size])
     magnitude = np.array([size.mean_magnitude for each in weighed for size in each.size])
     sources = sum({each.edges.source: each.edges.sources for each in weighed}.values())
     totals = np.sum([each.totals[0] for each in weighed], axis=0)
-    within = totals[: grid.beyond].sum() / totals.sum()
-    tail = _tail(checkpoint, weighed, settings, workers, say) if settings.tails else np.nan
-    return np.array([np.sqrt((rms**2) @ entries / entries.sum()), magnitude @ entries / sources, within, tail])
+    tail, rank = _of_spectra(checkpoint, weighed, settings, workers, say) if settings.tails else (np.nan, np.nan)
+    return {
+        "rms": float(np.sqrt((rms**2) @ entries / entries.sum())),
+        "weighted_degree": float(magnitude @ entries / sources),
+        "share_within": float(totals[: grid.beyond].sum() / totals.sum()),
+        "tail_exponent": tail,
+        "stable_rank": rank,
+    }
 
 
-def _tail(
+def _of_spectra(
     checkpoint: Checkpoint, weighed: Sequence[Weighed], settings: FractalSettings, workers: int, say: Say
-) -> float:
-    """Mean exponent over matrices whose smaller side is at most `tails_up_to`."""
+) -> tuple[float, float]:
+    """Mean tail exponent and stable rank of the matrices whose smaller side is at most `tails_up_to`."""
     chosen = [each.edges for each in weighed if min(each.edges.sources, each.edges.targets) <= settings.tails_up_to]
-    exponents = walk.each_matrix(
-        checkpoint, chosen, lambda matrix: hill_exponent(eigenvalues(numbers(matrix))).exponent, settings.gate,
-        workers, lambda share: say("tails", share),
-    )  # fmt: skip
-    known = [each for each in exponents if np.isfinite(each)]
-    return float(np.mean(known)) if known else float("nan")
+    if not chosen:
+        return float("nan"), float("nan")
+
+    def work(matrix: Matrix) -> NDArray[np.float64]:
+        values = eigenvalues(numbers(matrix))
+        return np.array([hill_exponent(values).exponent, stable_rank(values)])
+
+    tail, rank = _mean(
+        walk.each_matrix(checkpoint, chosen, work, settings.gate, workers, lambda share: say("tails", share))
+    )
+    return float(tail), float(rank)

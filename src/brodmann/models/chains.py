@@ -30,7 +30,7 @@ _T5 = ("layer.1.DenseReluDense", "layer.2.DenseReluDense")
 _FOUR_H = (("mlp.dense_h_to_4h",),)
 INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     **dict.fromkeys(("deepseek_v2", "deepseek_v3", "gemma2", "gemma3_text", "gpt_oss", "llama", "mistral"), _GATED),
-    **dict.fromkeys(("mixtral", "olmo2", "olmoe", "qwen2", "qwen3", "qwen3_moe"), _GATED),
+    **dict.fromkeys(("mixtral", "olmo2", "olmoe", "qwen2", "qwen3", "qwen3_moe", "stablelm"), _GATED),
     **dict.fromkeys(("bert", "roberta"), (("intermediate.dense",),)),
     **dict.fromkeys(("bloom", "falcon", "gpt_neox"), _FOUR_H),
     "distilbert": (("ffn.lin1",),),
@@ -50,6 +50,7 @@ PARALLEL: dict[str, dict[str, bool]] = {
     "gpt_neox": {"use_parallel_residual": True},
     "gptj": {"": True},
     "phi": {"": True},
+    "stablelm": {"use_parallel_residual": False},
 }
 """Model type -> keys of the config, with what they are where it is silent; if one holds, attention and MLP are
 parallel. The empty key is in no config: always."""

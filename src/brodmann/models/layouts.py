@@ -37,7 +37,7 @@ _LATENT = tuple(
 )
 
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
-    **dict.fromkeys(("llama", "mistral", "mixtral", "opt", "phi"), (_LLAMA,)),
+    **dict.fromkeys(("llama", "mistral", "mixtral", "opt", "phi", "stablelm"), (_LLAMA,)),
     **dict.fromkeys(("gemma2", "gemma3_text", "gpt_oss", "olmo2", "olmoe", "qwen2", "qwen3", "qwen3_moe"), (_LLAMA,)),
     **dict.fromkeys(("bert", "roberta"), (_BERT,)),
     **dict.fromkeys(("deepseek_v2", "deepseek_v3"), _LATENT),

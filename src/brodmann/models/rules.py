@@ -100,6 +100,7 @@ RULES: dict[str, Rule] = {
     "qwen3": _LLAMA,
     "qwen3_moe": _MOE,
     "roberta": _BERT,
+    "stablelm": _LLAMA,
     "t5": _T5,
 }
 

@@ -94,6 +94,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "qwen3": _GROUPED,
     "qwen3_moe": {**_GROUPED, **_EXPERTS},
     "roberta": {**_PLAIN, "max_position_embeddings": CONTEXT + 1},
+    "stablelm": _GROUPED,
     "t5": {
         "d_model": 32,
         "d_kv": 8,
