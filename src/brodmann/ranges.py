@@ -52,6 +52,7 @@ _RANGES: dict[type, tuple[_Range, ...]] = {
     ),
     FractalSettings: (
         _Range("r_max", 5, 60_000), _Range("min_degree", 1), _Range("fractal_nulls", 2), _Range("initialisations", 2),
+        _Range("initial_deviation", 1e-6, 100.0),
         _Range("fractal_bootstraps", 1), _Range("tails_up_to", 1), _Range("sampled", 0), _Range("samples", 2),
     ),
 }  # fmt: skip
@@ -83,7 +84,7 @@ def check_ranges(settings: Any) -> None:
             check_ranges(section)
     for each in _RANGES.get(type(settings), ()):
         value = getattr(settings, each.name)
-        if not each.least <= value <= each.most:  # not a number is refused too
+        if value is not None and not each.least <= value <= each.most:  # not a number is refused too
             words = each.words or f"at least {each.least:g}"
             raise SettingsError(f"{each.name} = {value}; it must be {words}")
     if isinstance(settings, LesionSettings):

@@ -290,7 +290,9 @@ class FractalSettings:
     fractal_nulls: int = 3
     """Draws of each null: matched noise, permuted entries, permuted rows."""
     initialisations: int = 5
-    """Networks drawn from the published initialisation."""
+    """Networks drawn from the initialisation, where there is no step 0."""
+    initial_deviation: float | None = None
+    """Standard deviation of the weights before training, where there is no step 0 and the model's files do not say."""
     fractal_bootstraps: int = 200
     """Bootstrap draws of neurons."""
     tails: bool = True

@@ -1,5 +1,7 @@
 """Untrained Pythia from its published initialisation; nulls against slow draws; the artefact of scale."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import erfc
@@ -8,10 +10,11 @@ from tests.fractal.predicted import counted, drawn, matrices, prediction
 from brodmann.errors import WeightsError
 from brodmann.fractal import emergence
 from brodmann.fractal.emergence import Estimate, Point
-from brodmann.fractal.grids import geometric, whole
+from brodmann.fractal.grids import Grid, geometric, whole
 from brodmann.fractal.network import LayerCounts, NetworkSpectrum, measure
 from brodmann.fractal.nulls import code_probabilities, gaussian_counts, permuted_counts, row_permuted_counts
-from brodmann.fractal.one_hop import Matrix, count_edges, edge_codes
+from brodmann.fractal.one_hop import Matrix, count_edges, count_halves, edge_codes
+from brodmann.fractal.resampling import Replicates
 from brodmann.fractal.spectrum import multifractal_spectrum
 
 
@@ -92,6 +95,40 @@ class TestScale:
             else:
                 assert excess.low < 0 < excess.high
                 assert p > 0.02
+
+
+class TestHalves:
+    """Each layer with half of its targets, as if it had been counted so."""
+
+    @pytest.mark.parametrize("grid", [whole(), geometric()], ids=lambda grid: grid.kind)
+    def test_they_are_those_of_networks_with_half_of_a_layer(self, grid: Grid, rng: np.random.Generator) -> None:
+        layers = []
+        for k in range(3):
+            pieces = [Matrix("w", rng.normal(0, 0.05, (80, 30)).astype(np.float32), "float32")]
+            counts, half = count_halves(pieces, grid, [0.05])
+            np.testing.assert_array_equal(counts, count_edges(pieces, grid, [0.05]))
+            layers.append(LayerCounts(f"L{k}", "middle", k, counts, half))
+        found = measure(layers, grid, min_degree=1, draws=2).halves
+        assert found is not None
+        for at, layer in enumerate(layers):
+            for side, part in enumerate((layer.half, layer.counts - layer.half)):
+                other = [replace(layer, counts=part, half=None) if k == at else each for k, each in enumerate(layers)]
+                expected = measure(other, grid, min_degree=1).whole
+                assert found.alpha0[at, side] == pytest.approx(expected.alpha0, rel=1e-9)
+                assert found.width[at, side] == pytest.approx(expected.alpha[0] - expected.alpha[-1], rel=1e-9)
+
+    def test_sources_as_rows_have_the_same_halves(self, rng: np.random.Generator) -> None:
+        weights = rng.normal(0, 0.05, (81, 30)).astype(np.float32)
+        turned = np.ascontiguousarray(weights.T)
+        one = count_halves([Matrix("w", weights, "float32")], whole(), [0.05])
+        two = count_halves([Matrix("w", turned, "float32", sources_are_rows=True)], whole(), [0.05])
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    def test_error_is_that_of_random_groups(self) -> None:
+        now = Replicates(np.array([[1.0, 1.0], [0.9, 1.1]]), np.ones((2, 2)))
+        expected = abs(np.log(1.1 / 0.9)) / 2
+        assert emergence.targets_error(now, Point(2.0, 1.0)) == pytest.approx(expected)
 
 
 class TestNulls:

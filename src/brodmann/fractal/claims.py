@@ -1,11 +1,12 @@
 """What may be said of a weight graph: emergence, and whether it is more than scale, entries or rows would give.
 
 Source of the claims: Xiao et al. 2025 (ICLR, arXiv 2402.09099). Interval: neurons drawn again within their layers, the
-same ones at both ends of the training; of sampled networks, the samples. They are one run's: nothing is said about
-another. Each null is a
-few networks; p takes their spread and the neurons' together (Student's t, Welch and Satterthwaite).
+same ones at both ends of the training, and halves of the target neurons; of sampled networks, the samples. They are one
+run's: nothing is said about another. Each null is a few networks; p takes their spread and the neurons' together
+(Student's t, Welch and Satterthwaite).
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,19 +17,18 @@ from scipy import stats as distributions
 
 from brodmann.errors import WeightsError
 from brodmann.fractal import emergence
-from brodmann.fractal.compared import NOISE, NULLS
-from brodmann.fractal.emergence import Estimate, Point
+from brodmann.fractal.compared import NULLS
+from brodmann.fractal.emergence import Estimate
+from brodmann.fractal.network import COMMON
 from brodmann.fractal.scores import FEWEST, correlate
+from brodmann.models.rounding import FINE, can_write
 from brodmann.stats import Finding, conclude, correct
 from brodmann.stats.finding import UNTESTED
 
 SOURCE = "Xiao et al. 2025, arXiv 2402.09099"
+_SHAPES = ("matched_scale", "permuted_entries")
+"""Nulls without neurons that differ, which a scale-free degree must exceed."""
 _OFFICIAL = "1/|w| in whole numbers: the released code's grid, on which noise that only grows emerges too"
-
-
-def point(result: xr.Dataset, grid: int, step: int) -> Point:
-    """alpha0 and width of one checkpoint."""
-    return Point(float(result["alpha0"].values[grid, step]), float(result["width"].values[grid, step]))
 
 
 def findings(result: xr.Dataset, seed: int) -> tuple[Finding, ...]:
@@ -55,7 +55,42 @@ def _words(result: xr.Dataset) -> list[str]:
     last = result.isel(step=-1).sel(grid="official")
     said = f"alpha0 {float(last['alpha0']):.3g}, width {float(last['width']):.3g}; counted from {reference}"
     simulated = [] if result.attrs.get("own_start") else ["no step 0 is at hand: its place takes a simulated network"]
-    return [said, *simulated, *_manner(result)]
+    return [said, *simulated, *_stored(result), *_manner(result)]
+
+
+def _stored(result: xr.Dataset) -> list[str]:
+    """That weights lie in blocks of few bits, where they do."""
+    coarse = [form for form in _coarse(result) if can_write(form)]
+    return [f"weights are stored as {', '.join(coarse)}; noise is drawn, then stored so too"] if coarse else []
+
+
+def _coarse(result: xr.Dataset) -> list[str]:
+    return [form for form in json.loads(str(result.attrs.get("formats", "[]"))) if form not in FINE]
+
+
+def _no_start(result: xr.Dataset) -> list[str]:
+    """Why nothing can be counted from the beginning, if so."""
+    if result.attrs.get("guessed"):
+        return [
+            (
+                f"{UNTESTED}: no file says what the weights were before training, and a guess decides the number "
+                "(--initial-deviation says it)"
+            )
+        ]
+    return _no_noise(result)
+
+
+def _no_noise(result: xr.Dataset) -> list[str]:
+    """Why noise is no comparison, if so."""
+    unknown = [form for form in _coarse(result) if not can_write(form)]
+    if not unknown:
+        return []
+    return [
+        (
+            f"{UNTESTED}: weights are stored as {', '.join(unknown)}, and noise cannot be stored so here; take a "
+            "file of sixteen bits"
+        )
+    ]
 
 
 def _manner(result: xr.Dataset) -> list[str]:
@@ -93,30 +128,65 @@ def _start_draws(result: xr.Dataset, grid: str) -> np.ndarray:
 def _rises(result: xr.Dataset, seed: int) -> Finding:
     found, null = _estimate(result, "official"), _start_draws(result, "official")
     return _concluded(
-        "emergence_rises", "The weight graph has a positive degree of emergence since the beginning", found, null,
-        "fresh networks of the beginning", result, seed, [_OFFICIAL],
+        "emergence_rises", "The weight graph has a positive degree of emergence since the beginning", found,
+        {"fresh networks of the beginning": null}, result, seed,
+        [*_no_start(result), *_course(result), _common(result), _OFFICIAL],
     )  # fmt: skip
+
+
+def _course(result: xr.Dataset) -> list[str]:
+    """Where E was highest, if that was before the end."""
+    values = result["emergence"].sel(grid="official").values
+    if len(values) < 3 or not np.isfinite(values).any() or int(np.nanargmax(values)) == len(values) - 1:
+        return []
+    most = int(np.nanargmax(values))
+    return [f"it was highest at step {result['step'].values[most]:g}, {values[most]:.3g}, and fell to the end"]
+
+
+def _common(result: xr.Dataset) -> str:
+    """E where no handful of edges decides."""
+    common = float(result["common_emergence"].sel(grid="official").values[-1])
+    return f"{common:.3g} on the radii that at least {COMMON} edges have"
 
 
 def _scale_free(result: xr.Dataset, seed: int) -> Finding:
     found = _estimate(result, "scale_free")
-    null = result["null_emergence"].sel(grid="scale_free", null="matched_scale").isel(step=-1).values
+    last = result.sel(grid="scale_free").isel(step=-1)
+    nulls = {NULLS[name].words: last["null_emergence"].sel(null=name).values for name in _SHAPES}
     said = ["rms/|w| on 40 geometric radii: a matrix that only grows does not change"]
     claim = "In units of each matrix's own scale, the weight graph has a positive degree of emergence"
-    return _concluded("emergence_scale_free", claim, found, null, NOISE.words, result, seed, said)
+    first = result.sel(grid="scale_free").isel(step=0)
+    begun = (
+        [float(first[name]) for name in ("alpha0", "width")]
+        if "initial" not in result else result["initial"].sel(grid="scale_free").values.mean(axis=0).tolist()
+    )  # fmt: skip
+    now = [float(last[name]) for name in ("alpha0", "width")]
+    said.insert(
+        0, f"on this grid alpha0 went from {begun[0]:.3g} to {now[0]:.3g}, width from {begun[1]:.3g} to {now[1]:.3g}"
+    )
+    why = _no_noise(result)
+    if found.high < 0 and now[1] > begun[1]:
+        why.append(f"{UNTESTED}: the spectrum widened while alpha0 rose; a product of both does not say which counts")
+    return _concluded("emergence_scale_free", claim, found, nulls, result, seed, [*why, *said])
 
 
 def _concluded(
-    name: str, claim: str, found: Estimate, null: np.ndarray, words: str, result: xr.Dataset, seed: int,
+    name: str, claim: str, found: Estimate, nulls: dict[str, np.ndarray], result: xr.Dataset, seed: int,
     caveats: Sequence[str],
 ) -> Finding:  # fmt: skip
-    p = emergence.p_above(found, null)
+    p = {words: emergence.p_above(found, null) for words, null in nulls.items()}
+    tested = not any(caveat.startswith(UNTESTED) for caveat in caveats)
     return conclude(
-        name, claim, estimate=found.value, interval=_interval(found), nulls={words: null},
-        p_values={words: p if np.isfinite(p) else 1.0}, units="degree of emergence", n=_size(result),
-        unit_of_inference=_unit(result), source=SOURCE, seed=seed,
-        caveats=[*_undefined(found), *_words(result), *caveats],
+        name, claim, estimate=found.value, interval=_interval(found) if tested else (-np.inf, np.inf), nulls=nulls,
+        p_values={words: each if np.isfinite(each) and tested else 1.0 for words, each in p.items()},
+        units="degree of emergence", n=_size(result), unit_of_inference=_unit(result), source=SOURCE, seed=seed,
+        caveats=_in_order([*_undefined(found), *caveats, *_words(result)]),
     )  # fmt: skip
+
+
+def _in_order(caveats: Sequence[str]) -> list[str]:
+    """What kept a claim from being tested comes first."""
+    return sorted(caveats, key=lambda caveat: not caveat.startswith(UNTESTED))
 
 
 def _interval(found: Estimate) -> tuple[float, float]:
@@ -138,16 +208,27 @@ def _beyond(result: xr.Dataset, null: str, seed: int) -> Finding:
     at = result.sel(grid="official", null=null).isel(step=-1)
     low, high = (float(each) for each in at["excess_interval"].values)
     drawn = at["null_emergence"].values
-    found = Estimate(float(at["excess"]), low, high, np.nan)
     own = f"the null's own degree is {np.nanmean(drawn):.3g}"
     free = result.sel(grid="scale_free", null=null).isel(step=-1)
     beside = f"on the scale-free grid the difference is {float(free['excess']):.3g}"
     p, words = float(at["excess_p"]), NULLS[null].words
+    why = (
+        _no_start(result)
+        if null == "matched_scale"
+        else [each for each in _no_start(result) if result.attrs["guessed"]]
+    )
+    if null == "matched_scale" and high < 0:
+        spread = result.sel(grid="official", null="permuted_entries").isel(step=-1)["excess_interval"].values
+        if not spread[1] < 0:  # what falls short of noise is what the entries are, wherever they stand
+            low, high = min(low, float(spread[0])), max(high, float(spread[1]))
+            own = f"{own}; the same entries in random places fall short of it too, so the interval holds both"
+    found = Estimate(float(at["excess"]), low, high, np.nan)
     return conclude(
-        f"emergence_beyond_{null}", NULLS[null].claim, estimate=found.value, interval=_interval(found),
-        nulls={words: drawn - np.nanmean(drawn)}, p_values={words: p if np.isfinite(p) else 1.0},
+        f"emergence_beyond_{null}", NULLS[null].claim, estimate=found.value,
+        interval=(-np.inf, np.inf) if why else _interval(found), nulls={words: drawn - np.nanmean(drawn)},
+        p_values={words: p if np.isfinite(p) and not why else 1.0},
         units="degree of emergence, above the null", n=_size(result), unit_of_inference=_unit(result), source=SOURCE,
-        seed=seed, caveats=[*_undefined(found), own, beside, *_words(result)],
+        seed=seed, caveats=_in_order([*why, *_undefined(found), own, beside, *_words(result)]),
     )  # fmt: skip
 
 

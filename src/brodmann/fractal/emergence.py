@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy import stats
 
-from brodmann.fractal.network import Replicates
+from brodmann.fractal.resampling import Replicates
 
 Array = NDArray[np.float64]
 Numbers = float | np.float64 | Array
@@ -41,9 +41,22 @@ class Point:
     width: float
 
 
-def fixed(at: Point, draws: int) -> Replicates:
-    """Replicates of a point that is known: it does not vary."""
-    return Replicates(np.full(draws, at.alpha0), np.full(draws, at.width))
+def around(at: Point, drawn: Float[Array, "network exponent"], draws: int) -> Replicates:
+    """Replicates of a beginning that was one network of those that were drawn, nobody knows which.
+
+    Parameters
+    ----------
+    at
+        Their mean.
+    drawn : (network, 2)
+        alpha0 and width of each.
+    draws
+        How many replicates; the networks take turns.
+    """
+    stretch = np.sqrt(len(drawn) / (len(drawn) - 1)) if len(drawn) > 1 else 0.0
+    taken = drawn[np.arange(draws) % len(drawn)]
+    alpha0, width = ((taken[:, k] - drawn[:, k].mean()) * stretch for k in (0, 1))
+    return Replicates(at.alpha0 + alpha0, at.width + width)
 
 
 @dataclass(frozen=True)
@@ -58,20 +71,74 @@ class Estimate:
 
 
 def interval(
-    now: Point, first: Point, drawn_now: Replicates, drawn_first: Replicates, *, level: float = 0.95
+    now: Point,
+    first: Point,
+    drawn_now: Replicates,
+    drawn_first: Replicates,
+    *,
+    among_targets: float = 0.0,
+    level: float = 0.95,
 ) -> Estimate:
     """Degree of emergence with an interval over neurons.
 
-    Neurons of a layer are drawn again with replacement, the same ones now and at the start. The interval is the basic
-    bootstrap's (2 estimate - quantiles): a network of fewer distinct neurons is a little narrower, which biases draws.
+    Source neurons of a layer are drawn again with replacement, the same ones now and at the start. The interval is the
+    basic bootstrap's (2 estimate - quantiles): a network of fewer distinct neurons is a little narrower, which biases
+    draws. It is then stretched to hold the chance among targets too.
+
+    Parameters
+    ----------
+    now, first
+        The network and its beginning.
+    drawn_now, drawn_first
+        Replicates of both.
+    among_targets
+        Standard error that target neurons add (`targets_error`).
+    level
+        Coverage.
     """
     value = float(degree(now.alpha0, now.width, first.alpha0, first.width))
     drawn = degree(drawn_now.alpha0, drawn_now.width, drawn_first.alpha0, drawn_first.width)
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn) or not np.isfinite(value):
         return Estimate(value, np.nan, np.nan, np.nan)
-    low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2])
-    return Estimate(value, 2 * value - high, 2 * value - low, float(drawn.std(ddof=1)))
+    low, high = (2 * value - each for each in np.quantile(drawn, [0.5 + level / 2, 0.5 - level / 2]))
+    own = float(drawn.std(ddof=1)) if len(drawn) > 1 else 0.0
+    both = float(np.hypot(own, among_targets))
+    normal = float(stats.norm.ppf(0.5 + level / 2))
+    # each side: as far as the bootstrap says, and the targets' part in quadrature
+    low, high = (
+        value - np.hypot(value - low, normal * among_targets),
+        value + np.hypot(high - value, normal * among_targets),
+    )
+    return Estimate(value, float(low), float(high), both)
+
+
+def holding(found: Estimate, other: Estimate) -> Estimate:
+    """An estimate whose interval, and standard error, hold another way to take it, with that one's own interval.
+
+    Used for the degree on the radii that many edges have: where the two differ, a handful of edges decides.
+    """
+    if not np.isfinite([found.value, found.low, other.value, other.low]).all():
+        return found
+    deviation = float(np.hypot(other.deviation, (found.value - other.value) / 2))
+    low, high = min(found.low, other.low), max(found.high, other.high)
+    return Estimate(found.value, low, high, max(found.deviation, deviation))
+
+
+def targets_error(now: Replicates | Point, first: Replicates | Point) -> float:
+    """Standard error of the degree of emergence by chance among target neurons.
+
+    Parameters
+    ----------
+    now, first
+        Exponents (layer, 2) with each half of a layer's targets, as `network.measure` gives them, now and at the
+        beginning; a beginning that is known takes a point. Zero where no halves were counted.
+    """
+    if isinstance(now, Point) or not now.alpha0.size:
+        return 0.0
+    halves = degree(now.alpha0, now.width, first.alpha0, first.width)
+    apart = (halves[:, 0] - halves[:, 1]) / 2
+    return float(np.sqrt(np.square(apart[np.isfinite(apart)]).sum()))
 
 
 def above(estimate: Estimate, null: Float[Array, " draw"], *, level: float = 0.95) -> Estimate:

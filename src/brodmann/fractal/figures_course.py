@@ -51,10 +51,10 @@ def over_training(dataset: xr.Dataset) -> Panel | None:
         NAME, title, {"data": [trace for row in rows for trace in row[0]], "layout": figure},
         how_to_read="First two rows: the degree of emergence E, which is 0 where it is counted from; the coloured band "
         f"is a 95 % interval over {over(dataset)}. {_NULLS_READ}Where a coloured line stays in the grey, the weights "
-        "have grown or their sizes have spread, and that is all E sees. The official grid counts 1/|w| in whole numbers, "
-        "so that noise which only grows emerges too; on the scale-free grid it cannot. Then the two factors of E "
-        "apart: alpha0, lower is more regular, and the width of the spectrum. Last row: quantities that need no graph, "
-        "as multiples of their value at the first checkpoint, on a log scale.",
+        "have grown or their sizes have spread, and that is all E sees. The official grid counts 1/|w| in whole "
+        "numbers, so that noise which only grows emerges too; on the scale-free grid it cannot. Then the two factors "
+        "of E apart: alpha0, lower is more regular, and the width of the spectrum. Last row: quantities that need no "
+        "graph, as multiples of their value at the first checkpoint, on a log scale.",
         description=f"Line charts over training steps. {title}",
         detail=f"E = (w / w₀) ln(alpha0₀ / alpha0), counted from {start(dataset)}. {redrawn(dataset)}, the same "
         "at both ends; each null is counted from its own beginning where there is a step 0. One "

@@ -165,8 +165,8 @@ def _neurons(chosen: dict[str, Any]) -> str:
         return "All neurons of the network are used. The code draws 32 or 64 of a layer, which biases alpha0."
     return (
         f"{sampled} neurons of a layer are drawn (of an MLP twice, of queries, keys and values three times as many), "
-        f"as in the code, {chosen.get('samples', 10)} times; numbers are means over these samples. alpha0 depends on how "
-        "many are drawn: numbers of other samples, or of the whole network, are not to be compared with these."
+        f"as in the code, {chosen.get('samples', 10)} times; numbers are means over these samples. alpha0 depends on "
+        "how many are drawn: numbers of other samples, or of the whole network, are not to be compared with these."
     )
 
 

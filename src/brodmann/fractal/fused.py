@@ -37,22 +37,28 @@ def search(block, cells, below, steps, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def count_columns(codes, counts):  # type: ignore[no-untyped-def]
-    """Add each column's codes (row, column) to its row of counts (column, code)."""
+def count_columns(codes, first, counts):  # type: ignore[no-untyped-def]
+    """Add each column's codes (row, column) to its row of counts (half, column, code).
+
+    Rows, of which this block's first is the matrix's ``first``, go to the halves in turn; counts of one half get all.
+    """
+    halves = counts.shape[0]
     rows, columns = codes.shape
     for start in range(0, columns, _COLUMNS):
         stop = min(start + _COLUMNS, columns)
         for i in range(rows):
+            half = (first + i) % halves
             for j in range(start, stop):
-                counts[j, codes[i, j]] += np.uint32(1)
+                counts[half, j, codes[i, j]] += np.uint32(1)
 
 
 @njit(**_JIT)
 def count_rows(codes, counts):  # type: ignore[no-untyped-def]
-    """Add each row's codes (row, column) to its row of counts (row, code)."""
+    """Add each row's codes (row, column) to its row of counts (half, row, code); columns go to the halves in turn."""
+    halves = counts.shape[0]
     for i in range(codes.shape[0]):
         for j in range(codes.shape[1]):
-            counts[i, codes[i, j]] += np.uint32(1)
+            counts[j % halves, i, codes[i, j]] += np.uint32(1)
 
 
 @njit(**_JIT)

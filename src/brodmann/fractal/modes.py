@@ -22,7 +22,8 @@ from brodmann.settings import FractalSettings
 USUAL_SAMPLE = 64
 """Neurons per layer of paths where none are given; the released code's first value."""
 
-Point = tuple[float, float]
+Point = tuple[float, float, float, float]
+"""alpha0 and width; the same on the radii that many edges have (`network.NetworkSpectrum.trimmed`)."""
 
 
 def resolved(settings: FractalSettings) -> FractalSettings:
@@ -100,8 +101,7 @@ class Whole:
     def _points(self, drawn: Sequence[Sequence[LayerCounts]]) -> list[Point]:
         found = []
         for layers, grid in zip(drawn, self.counted.grids, strict=True):
-            whole = measure(layers, grid, min_degree=self.settings.min_degree).whole
-            found.append((whole.alpha0, whole.width))
+            found.append(_point(measure(layers, grid, min_degree=self.settings.min_degree)))
         return found
 
 
@@ -119,7 +119,7 @@ class Sampled:
         """What is kept of the matrices: sizes of the whole, codes of the sampled edges."""
         by_grid = [sampling.totals(self.samples, grid) for grid in self.grids]
         steps = zip(self.samples.networks[0].weighted, self.samples.sizes, zip(*by_grid, strict=True), strict=True)
-        return tuple(Weighed(step.edges, size, tuple(totals)) for step, size, totals in steps)
+        return tuple(Weighed(step.edges, size, tuple(totals), step.formats) for step, size, totals in steps)
 
     def spectra(self) -> list[list[NetworkSpectrum]]:
         """By grid, the spectrum of each sample."""
@@ -212,8 +212,10 @@ def open_networks(
     return Whole(checkpoint, counted, settings, seed, workers)
 
 
+def _point(spectrum: NetworkSpectrum) -> Point:
+    return (spectrum.whole.alpha0, spectrum.whole.width, *spectrum.trimmed)
+
+
 def _means(spectra: Sequence[Sequence[NetworkSpectrum]]) -> list[Point]:
-    return [
-        (float(np.mean([one.whole.alpha0 for one in each])), float(np.mean([one.whole.width for one in each])))
-        for each in spectra
-    ]
+    found = (np.mean([_point(one) for one in each], axis=0) for each in spectra)
+    return [(float(a), float(b), float(c), float(d)) for a, b, c, d in found]

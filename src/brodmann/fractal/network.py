@@ -2,11 +2,9 @@
 
 `one_hop` and `paths` count edges by distance, a table per layer; here rows with too few edges are dropped, the radii
 that occur anywhere become the common grid, and layers are taken one after the other, so that memory holds the tables
-and one layer's logarithms. Replicates resample neurons within layers with draws that depend on the seed and the layer's
-name alone: checkpoints of one training share them, so differences between checkpoints are paired by neuron.
+and one layer's logarithms. What chance does to them is in `resampling`.
 """
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,11 +15,14 @@ from numpy.typing import NDArray
 from brodmann.errors import WeightsError
 from brodmann.fractal import spectrum
 from brodmann.fractal.grids import Grid
+from brodmann.fractal.resampling import Replicates, Sampler, Split
 from brodmann.fractal.spectrum import MIN_NEURONS, MIN_RADII, Q_GRID, Spectrum
 from brodmann.fractal.sums import PowerSums, power_sums
 
 Array = NDArray[np.float64]
 
+COMMON = 20
+"""Edges that a radius must have for `NetworkSpectrum.trimmed`: what a handful of weights decides is left out."""
 MIN_DEGREE = 11
 """Neurons with fewer edges are dropped; the released code keeps those with more than 10."""
 
@@ -36,6 +37,8 @@ class LayerCounts:
     block: int
     counts: NDArray[np.unsignedinteger]
     """(neuron, code)"""
+    half: NDArray[np.unsignedinteger] | None = None
+    """The same of every second target neuron; None where it was not counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +59,6 @@ class LayerSpectrum:
 
 
 @dataclass(frozen=True, eq=False)
-class Replicates:
-    """alpha0 and width of networks whose neurons were drawn again, with replacement, layer by layer."""
-
-    alpha0: Float[Array, " draw"]
-    width: Float[Array, " draw"]
-
-
-@dataclass(frozen=True, eq=False)
 class NetworkSpectrum:
     """Spectrum of the whole, and of its layers and kinds of layers on the same radii."""
 
@@ -72,6 +67,12 @@ class NetworkSpectrum:
     kinds: dict[str, Spectrum]
     """Of all layers of a kind; kinds with too few neurons are left out."""
     replicates: Replicates | None
+    common_replicates: Replicates | None
+    """The same of `trimmed`."""
+    halves: Replicates | None
+    """Networks in which one layer (the first axis) had every second target neuron, or the others (the second)."""
+    trimmed: tuple[float, float]
+    """alpha0 and width on the radii that at least `COMMON` edges have."""
     beyond: float
     """Share of all weights that lie beyond the last radius."""
 
@@ -122,11 +123,13 @@ def measure(
     _refuse(layers, kept, inside, grid, min_degree)
     radii = grid.radii[inside]
     x = spectrum.centred(radii)
-    sampler = _Sampler(draws, seed, q[[0, -1]], radii, all_radii=grid.kind == "geometric")
-    found, explained = [], []
+    sampler = Sampler(draws, seed, q[[0, -1]], radii, all_radii=grid.kind == "geometric")
+    split = Split(q[[0, -1]], radii, all_radii=grid.kind == "geometric") if draws else None
+    found, explained, edges = [], [], np.zeros(len(radii))
     for layer, chosen in zip(layers, kept, strict=True):
         counts = layer.counts[chosen][:, 1 : grid.beyond][:, inside]
         log_mu = _log_mass(counts)
+        edges += counts.sum(axis=0)
         slopes, r_squared = spectrum.neuron_slopes(log_mu, radii)
         sums = power_sums(log_mu, q) if len(log_mu) else None
         alpha = sums.mean @ x / (x @ x) if sums is not None else np.empty(0)
@@ -139,10 +142,17 @@ def measure(
         )  # fmt: skip
         explained.append(r_squared)
         sampler.add(layer.name, chosen, log_mu, counts > 0)
+        if split is not None and layer.half is not None:
+            half = layer.half[chosen][:, 1 : grid.beyond][:, inside]
+            split.add(log_mu, counts, [(_log_mass(part), part) for part in (half, counts - half)])
     whole = _assembled(found, explained, radii, q)
+    common = _trimmed(_joined(found), edges, radii)
     total = sum(int(layer.counts.sum()) for layer in layers)
     far = sum(int(layer.counts[:, grid.beyond].sum()) for layer in layers)
-    return NetworkSpectrum(whole, tuple(found), _by_kind(found, explained, radii, q), sampler.take(), far / total)
+    return NetworkSpectrum(
+        whole, tuple(found), _by_kind(found, explained, radii, q), sampler.take(), sampler.take(COMMON),
+        None if split is None else split.take(), common, far / total,
+    )  # fmt: skip
 
 
 def _degrees(layer: LayerCounts, grid: Grid) -> NDArray[np.int64]:
@@ -181,13 +191,26 @@ def _log_mass(counts: NDArray[np.unsignedinteger]) -> Array:
     return np.asarray(logs[mass - 1] - logs[mass[:, -1:] - 1])
 
 
+def _joined(layers: Sequence[LayerSpectrum]) -> PowerSums:
+    first, *others = (layer.sums for layer in layers if layer.sums is not None)
+    for part in others:
+        first = first.join(part)
+    return first
+
+
 def _assembled(layers: Sequence[LayerSpectrum], explained: Sequence[Array], radii: Array, q: Array) -> Spectrum:
-    parts = [layer.sums for layer in layers if layer.sums is not None]
-    sums = parts[0]
-    for part in parts[1:]:
-        sums = sums.join(part)
+    sums = _joined(layers)
     slopes = np.concatenate([layer.slopes for layer in layers])
     return spectrum.assemble(sums.log_z, sums.mean, slopes, np.concatenate(explained), radii, q)
+
+
+def _trimmed(sums: PowerSums, edges: Array, radii: Array) -> tuple[float, float]:
+    common = edges >= COMMON
+    if common.sum() < MIN_RADII:
+        return float("nan"), float("nan")
+    x = spectrum.centred(radii[common])
+    alpha = sums.mean[:, common] @ x / (x @ x)
+    return float(alpha[len(alpha) // 2]), float(np.ptp(alpha))
 
 
 def _by_kind(
@@ -199,43 +222,3 @@ def _by_kind(
         if sum(len(r) for _, r in own) >= MIN_NEURONS:
             found[kind] = _assembled([layer for layer, _ in own], [r for _, r in own], radii, q)
     return found
-
-
-class _Sampler:
-    """Replicates: sums over neurons with how often each was drawn, at both ends of q and at 0.
-
-    A replicate has its own radii: those at which a drawn neuron has an edge. Which short distances occur at all is
-    chance that all neurons share. On whole distances a replicate can lose radii and not gain any, so that replicates
-    spread about 0.7 times as much as fresh networks of noise do; on the geometric grid as much (measured in tests).
-    """
-
-    def __init__(self, draws: int, seed: int, ends: Array, radii: Array, *, all_radii: bool) -> None:
-        self._draws, self._seed, self._ends, self._radii, self._all = draws, seed, ends, radii, all_radii
-        self._sums = np.zeros((4, draws, len(radii)))
-        self._logs, self._there = np.zeros((draws, len(radii))), np.zeros((draws, len(radii)))
-        self._drawn = np.zeros(draws)
-
-    def add(self, name: str, kept: NDArray[np.bool_], log_mu: Array, there: NDArray[np.bool_]) -> None:
-        if not self._draws or not kept.any():
-            return
-        rng = np.random.default_rng([self._seed, zlib.crc32(name.encode())])
-        # all neurons are drawn, kept or not: a checkpoint at which one has too few edges keeps the others' draws
-        times = rng.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), size=self._draws)[:, kept].astype(float)
-        for at, order in enumerate(self._ends):
-            powers = np.exp(order * log_mu)
-            self._sums[2 * at] += times @ powers
-            self._sums[2 * at + 1] += times @ (powers * log_mu)
-        self._logs += times @ log_mu
-        self._there += times @ there.astype(float)
-        self._drawn += times.sum(axis=1)
-
-    def take(self) -> Replicates | None:
-        if not self._draws:
-            return None
-        inside = np.ones_like(self._there) if self._all else (self._there > 0).astype(float)
-        x = np.log(self._radii) * inside
-        x = (x - x.sum(axis=1, keepdims=True) / inside.sum(axis=1, keepdims=True)) * inside
-        size = np.square(x).sum(axis=1)
-        first, last = ((self._sums[k + 1] / self._sums[k] * x).sum(axis=1) / size for k in (0, 2))
-        alpha0 = (self._logs * x).sum(axis=1) / size / self._drawn
-        return Replicates(alpha0, first - last)

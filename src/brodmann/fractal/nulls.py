@@ -20,7 +20,9 @@ from brodmann.fractal.one_hop import Codes, Counts
 Array = NDArray[np.float64]
 
 
-def code_probabilities(grid: Grid, deviations: Sequence[float], scales: Sequence[float]) -> Array:
+def code_probabilities(
+    grid: Grid, deviations: Sequence[float], scales: Sequence[float], rounded: Sequence[Array | None] = ()
+) -> Array:
     """Probability of each code for normal weights.
 
     Parameters
@@ -31,6 +33,9 @@ def code_probabilities(grid: Grid, deviations: Sequence[float], scales: Sequence
         Standard deviation of the weights; of several parallel edges the shortest counts.
     scales
         Distance of a weight of 1: 1, or the root mean square on a geometric grid.
+    rounded
+        Magnitudes of standard normal numbers as the format of the weights gives them back, in rising order; none or
+        None where they are stored as they are.
 
     Returns
     -------
@@ -50,8 +55,12 @@ def code_probabilities(grid: Grid, deviations: Sequence[float], scales: Sequence
         ends = np.concatenate([[0.0], grid.radii])
     longer = np.ones(len(ends))
     with np.errstate(divide="ignore"):
-        for deviation, scale in zip(deviations, scales, strict=True):
-            longer *= 1 - erfc(scale / ends / (deviation * np.sqrt(2)))
+        for deviation, scale, known in zip(deviations, scales, rounded or [None] * len(scales), strict=True):
+            least = scale / ends / deviation  # weights of this size and more are within
+            if known is None:
+                longer *= 1 - erfc(least / np.sqrt(2))
+            else:
+                longer *= np.searchsorted(known, least) / len(known)
     within = np.concatenate([1 - longer, [1.0]])
     return np.clip(np.diff(within, prepend=0.0), 0.0, 1.0)
 
@@ -102,5 +111,5 @@ def row_permuted_counts(
     for codes in taken:
         for counts, state in zip(found, states, strict=True):
             fused.shuffle_rows(codes, state)  # each shuffle goes on from the one before: all are uniform
-            fused.count_columns(codes, counts)
+            fused.count_columns(codes, 0, counts[None])
     return [counts[:, : grid.bad] for counts in found]

@@ -145,16 +145,30 @@ def count_edges(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) ->
     WeightsError
         If a weight is NaN or infinite; the matrix is named.
     """
+    found: Counts = _counted(matrices, grid, rms, halves=1)[0]
+    return found
+
+
+def count_halves(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) -> tuple[Counts, Counts]:
+    """As `count_edges`, of all target neurons and of every second one."""
+    even, odd = _counted(matrices, grid, rms, halves=2)
+    odd += even
+    return odd, even
+
+
+def _counted(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float], halves: int) -> NDArray[np.uint32]:
+    """Counts by half, source and code; the target neurons go to the halves in turn."""
     by_row = matrices[0].sources_are_rows
-    counts = np.zeros((matrices[0].sources, grid.bad + 1), np.uint32)
+    counts = np.zeros((halves, matrices[0].sources, grid.bad + 1), np.uint32)
     at = 0
     for codes in edge_codes(matrices, grid, rms):
         if by_row:
-            fused.count_rows(codes, counts[at : at + len(codes)])
-            at += len(codes)
+            fused.count_rows(codes, counts[:, at : at + len(codes)])
         else:
-            fused.count_columns(codes, counts)
-    if counts[:, grid.bad].any():
+            fused.count_columns(codes, at, counts)
+        at += len(codes)
+    if counts[:, :, grid.bad].any():
         names = " or ".join(each.name for each in matrices)
         raise WeightsError(f"{names} holds NaN or infinite weights")
-    return counts[:, : grid.bad]
+    found: NDArray[np.uint32] = counts[:, :, : grid.bad]
+    return found

@@ -22,6 +22,7 @@ from brodmann.fractal.one_hop import Matrix, Moments, count_edges, moments, numb
 from brodmann.fractal.paths import AttentionStep, Lengths, edge_lengths
 from brodmann.models.edges import Edges
 from brodmann.models.heads import KEY, QUERY, VALUE
+from brodmann.models.rounding import rounded_normal
 from brodmann.models.shards import Checkpoint
 
 Indices = NDArray[np.int64]
@@ -38,6 +39,8 @@ class SampledStep:
     """(target, source) each; several are parallel edges. None for attention."""
     rms: tuple[float, ...]
     """Root mean square of each whole matrix."""
+    formats: tuple[str, ...]
+    """How the file stores each."""
     start: int
     """First of the target's sampled neurons that is reached."""
     reaches: NDArray[np.bool_] | None = None
@@ -156,7 +159,8 @@ def read(
             return (), [_attention(edges, each) for each in places]
         whole = walk.matrices(checkpoint, edges, gate)
         size = tuple(moments(each) for each in whole)
-        return size, [_cut(edges, whole, [each.rms for each in size], place) for place in places]
+        forms = walk.formats(checkpoint, edges, len(whole))
+        return size, [_cut(edges, whole, [each.rms for each in size], forms, place) for place in places]
 
     found = list(walk.in_threads(work, chain, workers, say))
     networks = tuple(
@@ -166,14 +170,16 @@ def read(
     return Samples(networks, tuple(size for size, _ in found if size))
 
 
-def _cut(edges: Edges, whole: Sequence[Matrix], rms: Sequence[float], place: Places) -> SampledStep:
+def _cut(
+    edges: Edges, whole: Sequence[Matrix], rms: Sequence[float], formats: tuple[str, ...], place: Places
+) -> SampledStep:
     inside, start = _reached(edges, place)
     pieces = []
     for matrix in whole:
         rows, columns = (place[edges.source], inside) if matrix.sources_are_rows else (inside, place[edges.source])
         cut = numbers(replace(matrix, raw=np.ascontiguousarray(matrix.raw[np.ix_(rows, columns)])))
         pieces.append(np.ascontiguousarray(cut.T if matrix.sources_are_rows else cut))
-    return SampledStep(edges, tuple(pieces), tuple(rms), start)
+    return SampledStep(edges, tuple(pieces), tuple(rms), formats, start)
 
 
 def _reached(edges: Edges, place: Places) -> tuple[Indices, int]:
@@ -185,7 +191,7 @@ def _reached(edges: Edges, place: Places) -> tuple[Indices, int]:
 
 def _attention(edges: Edges, place: Places) -> SampledStep:
     assert edges.heads is not None
-    return SampledStep(edges, (), (), 0, edges.heads.reaches(place[edges.source], place[edges.target]))
+    return SampledStep(edges, (), (), (), 0, edges.heads.reaches(place[edges.source], place[edges.target]))
 
 
 def one_hop(sample: Sample, grid: Grid) -> tuple[LayerCounts, ...]:
@@ -247,13 +253,25 @@ def noise(sample: Sample, rng: np.random.Generator, deviations: Mapping[str, flo
         rms = step.rms
         if deviations is not None:
             rms = tuple(deviations[piece.name] for piece in step.edges.tensors[-len(rms) :])
-        drawn = (
-            rng.standard_normal(each.shape, np.float32) * np.float32(size)
-            for each, size in zip(step.pieces, rms, strict=True)
-        )
-        return replace(step, pieces=tuple(drawn), rms=rms)
+        drawn = [
+            _normal(each.shape, size, form, rng, stored=deviations is None)
+            for each, size, form in zip(step.pieces, rms, step.formats, strict=True)
+        ]
+        return replace(step, pieces=tuple(each for each, _ in drawn), rms=tuple(size for _, size in drawn))
 
     return _changed(sample, work)
+
+
+def _normal(
+    shape: tuple[int, ...], size: float, form: str, rng: np.random.Generator, *, stored: bool
+) -> tuple[Weights, float]:
+    """Normal noise of a size, as a format gives it back, and its root mean square; ``stored``: `size` is after it."""
+    known = rounded_normal(form)
+    if known is None:
+        return rng.standard_normal(shape, np.float32) * np.float32(size), size
+    stretch = float(np.sqrt(np.mean(known.astype(np.float64) ** 2)))
+    deviation = size / stretch if stored else size
+    return rng.choice(known, shape) * np.float32(deviation), deviation * stretch
 
 
 def permuted(sample: Sample, rng: np.random.Generator) -> Sample:

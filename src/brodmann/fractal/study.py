@@ -5,6 +5,7 @@ against networks drawn from the published initialisation, the same degree of thr
 and correlations with benchmark scores. Weights alone are read: no model is built and nothing is recorded.
 """
 
+import copy
 import json
 import os
 import time
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from brodmann.errors import SettingsError, WeightsError
 from brodmann.fractal import claims, emergence, modes
 from brodmann.fractal.compared import NULLS, PLAIN
-from brodmann.fractal.emergence import Estimate
-from brodmann.fractal.network import Replicates
+from brodmann.fractal.emergence import Estimate, Point
+from brodmann.fractal.resampling import Replicates
 from brodmann.fractal.scores import read_scores
 from brodmann.fractal.weigh import GRIDS, SLOPE_BINS, Arrays, weigh
 from brodmann.models.shards import Checkpoint
@@ -32,7 +33,7 @@ from brodmann.settings import FractalSettings
 
 Progress = Callable[[str, float], None]
 
-_SCALARS = ("alpha0", "width", "asymmetry", "kept", "neurons", "beyond")
+_SCALARS = ("alpha0", "width", "asymmetry", "kept", "neurons", "beyond", "common_alpha0", "common_width")
 
 
 def study(
@@ -71,7 +72,8 @@ def study(
     Returns
     -------
     xarray.Dataset
-        Over ``step``: ``alpha0``, ``width``, ``asymmetry``, ``kept``, ``neurons``, ``beyond`` (grid, step); ``tau``,
+        Over ``step``: ``alpha0``, ``width``, ``asymmetry``, ``kept``, ``neurons``, ``beyond``, ``common_alpha0`` and
+        ``common_width`` (on the radii that at least 20 edges have), ``common_emergence`` (grid, step); ``tau``,
         ``alpha``, ``f``, ``r_squared`` (grid, step, q); ``replicate_alpha0``, ``replicate_width`` (grid, step,
         replicate); ``emergence``, ``emergence_deviation`` (grid, step), ``emergence_interval`` (grid, step, bound);
         ``null_alpha0``, ``null_width``, ``null_emergence`` (grid, null, draw, step); ``excess``, ``excess_p`` (grid,
@@ -122,6 +124,8 @@ def study(
         "settings": json.dumps(to_dict(settings)),
         "reference": "step 0" if own_start else f"initialisation, {measured[0]['initialisation'][0]}",
         "own_start": int(own_start),
+        "guessed": int(not own_start and bool(measured[0]["guessed"])),
+        "formats": json.dumps(measured[-1]["formats"].tolist()),
         "mode": modes.words(settings),
         "sampled": settings.sampled,
         "samples": settings.samples if settings.sampled else 0,
@@ -222,33 +226,30 @@ def _in_order(first: Arrays) -> Callable[[str], int]:
 
 def _emerged(measured: Sequence[Arrays], result: xr.Dataset, own_start: bool) -> xr.Dataset:
     """Degrees of emergence of the network and of its nulls."""
-    nulls = _stack(measured, "nulls").transpose(0, 2, 3, 1, 4)  # grid, null, draw, step, (alpha0, width)
+    nulls = _stack(measured, "nulls").transpose(0, 2, 3, 1, 4)  # grid, null, draw, step, (alpha0, width, common both)
     initial = None if own_start else np.array([measured[0][f"{grid}.initial"] for grid in GRIDS])
     shape = result["alpha0"].shape
     value, deviation, bounds = np.full(shape, np.nan), np.full(shape, np.nan), np.full((*shape, 2), np.nan)
-    of_nulls = np.full(nulls.shape[:-1], np.nan)
+    of_nulls, common = np.full(nulls.shape[:-1], np.nan), np.full(shape, np.nan)
     excess, within = np.full((len(GRIDS), len(NULLS), shape[1]), np.nan), np.full((2, len(NULLS), shape[1], 2), np.nan)
     p = np.full(excess.shape, np.nan)
-    for g in range(len(GRIDS)):
-        drawn = [Replicates(*each[f"{GRIDS[g]}.replicates"]) for each in measured]
-        start = _reference(result, g, initial)
-        for s in range(shape[1]):
-            now = claims.point(result, g, s)
-            begun = drawn[0] if own_start else emergence.fixed(start, len(drawn[s].alpha0))
-            found = (
-                Estimate(0.0, 0.0, 0.0, 0.0) if own_start and not s else emergence.interval(now, start, drawn[s], begun)
-            )
+    for g, grid in enumerate(GRIDS):
+        course = [_Place(each, grid) for each in measured]
+        start = _start(course[0], None if initial is None else initial[g])
+        for s, now in enumerate(course):
+            found = Estimate(0.0, 0.0, 0.0, 0.0) if own_start and not s else now.emerged(start)
             value[g, s], deviation[g, s], bounds[g, s] = found.value, found.deviation, (found.low, found.high)
+            common[g, s] = now.common_emerged(start).value
             for k in range(len(NULLS)):
                 # a null's own beginning where it has one: noise of step 0's size, drawn with the same seed
-                first = nulls[g, k, :, 0].T if own_start else np.array([[start.alpha0], [start.width]])
+                first = nulls[g, k, :, 0, :2].T if own_start else np.array([[start.point.alpha0], [start.point.width]])
                 of_nulls[g, k, :, s] = emergence.degree(nulls[g, k, :, s, 0], nulls[g, k, :, s, 1], first[0], first[1])
                 beyond = emergence.above(found, of_nulls[g, k, :, s])
                 excess[g, k, s], within[g, k, s] = beyond.value, (beyond.low, beyond.high)
                 p[g, k, s] = emergence.p_above(found, of_nulls[g, k, :, s])
     variables: dict[str, Any] = {
         "emergence": (("grid", "step"), value), "emergence_deviation": (("grid", "step"), deviation),
-        "emergence_interval": (("grid", "step", "bound"), bounds),
+        "emergence_interval": (("grid", "step", "bound"), bounds), "common_emergence": (("grid", "step"), common),
         "null_alpha0": (("grid", "null", "draw", "step"), nulls[..., 0]),
         "null_width": (("grid", "null", "draw", "step"), nulls[..., 1]),
         "null_emergence": (("grid", "null", "draw", "step"), of_nulls),
@@ -256,12 +257,38 @@ def _emerged(measured: Sequence[Arrays], result: xr.Dataset, own_start: bool) ->
         "excess_interval": (("grid", "null", "step", "bound"), within),
     }  # fmt: skip
     if initial is not None:
-        variables["initial"] = (("grid", "initialisation", "exponent"), initial)
+        variables["initial"] = (("grid", "initialisation", "exponent"), initial[..., :2])
     return xr.Dataset(variables, coords={"null": list(NULLS), "bound": ["low", "high"]})
 
 
-def _reference(result: xr.Dataset, grid: int, initial: NDArray[np.float64] | None) -> emergence.Point:
+class _Place:
+    """One checkpoint on one grid, or the beginning: its exponents and what chance does to them."""
+
+    def __init__(self, kept: Arrays, grid: str) -> None:
+        numbers = kept[f"{grid}.scalars"].astype(float)
+        self.point, self.common = (Point(float(numbers[at]), float(numbers[at + 1])) for at in (0, 6))
+        drawn = kept[f"{grid}.replicates"].astype(float)
+        self.drawn, self.common_drawn = Replicates(*drawn[:2]), Replicates(*drawn[2:])
+        self.halves: Replicates | Point = Replicates(*kept[f"{grid}.halves"].astype(float))
+
+    def emerged(self, start: "_Place") -> Estimate:
+        """Degree of emergence since the beginning."""
+        error = emergence.targets_error(self.halves, start.halves)
+        found = emergence.interval(self.point, start.point, self.drawn, start.drawn, among_targets=error)
+        return emergence.holding(found, self.common_emerged(start))
+
+    def common_emerged(self, start: "_Place") -> Estimate:
+        """The same on the radii that many edges have."""
+        return emergence.interval(self.common, start.common, self.common_drawn, start.common_drawn)
+
+
+def _start(first: _Place, initial: NDArray[np.float64] | None) -> _Place:
+    """The beginning: the first checkpoint, or a network as the initialisation draws them."""
     if initial is None:
-        return claims.point(result, grid, 0)
-    alpha0, width = initial[grid].mean(axis=0)
-    return emergence.Point(float(alpha0), float(width))
+        return first
+    found, mean = copy.copy(first), initial.mean(axis=0)
+    found.point, found.common = Point(float(mean[0]), float(mean[1])), Point(float(mean[2]), float(mean[3]))
+    found.drawn = emergence.around(found.point, initial[:, :2], len(first.drawn.alpha0))
+    found.common_drawn = emergence.around(found.common, initial[:, 2:], len(first.drawn.alpha0))
+    found.halves = found.point  # its chance is in the spread of what is drawn
+    return found

@@ -8,6 +8,7 @@ worked on by as many threads as there are cores: reading and counting hold no in
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -17,14 +18,16 @@ from brodmann.errors import WeightsError
 from brodmann.fractal import nulls
 from brodmann.fractal.grids import Grid
 from brodmann.fractal.network import LayerCounts
-from brodmann.fractal.one_hop import Counts, Matrix, Moments, count_edges, edge_codes, moments
+from brodmann.fractal.one_hop import Counts, Matrix, Moments, count_halves, edge_codes, moments
 from brodmann.models.edges import Edges
+from brodmann.models.rounding import rounded_normal
 from brodmann.models.shards import Checkpoint
 
 T = TypeVar("T")
 R = TypeVar("R")
 Say = Callable[[float], None]
 Gate = Literal["shorter", "up_only"]
+Halves = NDArray[np.unsignedinteger]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,8 @@ class Weighed:
     """Of each piece."""
     totals: tuple[NDArray[np.int64], ...]
     """By grid: how many edges have each code."""
+    formats: tuple[str, ...] = ()
+    """Of each piece: how its file stores it."""
 
     @property
     def name(self) -> str:
@@ -57,6 +62,7 @@ class Counted:
 class _One:
     weighed: Weighed
     counts: tuple[Counts, ...]
+    halves: tuple[Halves, ...]
 
 
 def matrices(checkpoint: Checkpoint, edges: Edges, gate: Gate = "shorter") -> list[Matrix]:
@@ -104,27 +110,58 @@ def count(
         read = matrices(checkpoint, edges, gate)
         size = tuple(moments(each) for each in read)
         rms = [each.rms for each in size]
-        counts = tuple(count_edges(read, grid, rms) for grid in grids)
-        return _One(Weighed(edges, size, tuple(each.sum(axis=0, dtype=np.int64) for each in counts)), counts)
+        both = [count_halves(read, grid, rms) for grid in grids]
+        counts = tuple(each for each, _ in both)
+        totals = tuple(each.sum(axis=0, dtype=np.int64) for each in counts)
+        return _One(
+            Weighed(edges, size, totals, formats(checkpoint, edges, len(read))),
+            counts,
+            tuple(narrow(half) for _, half in both),
+        )
 
     steps = weighted(chain)
     found = list(in_threads(work, steps, workers, say))
-    layers = tuple(by_layer(steps, [one.counts[at] for one in found]) for at in range(len(grids)))
+    layers = tuple(
+        by_layer(steps, [one.counts[at] for one in found], [one.halves[at] for one in found])
+        for at in range(len(grids))
+    )
     return Counted(tuple(grids), layers, tuple(one.weighed for one in found))
 
 
 def noise(
     counted: Counted, grid: Grid, rng: np.random.Generator, deviations: Mapping[str, float] | None = None
 ) -> tuple[LayerCounts, ...]:
-    """Counts of normal noise with each matrix's root mean square, or with given deviations by tensor name."""
+    """Counts of normal noise with each matrix's root mean square, or with given deviations by tensor name.
+
+    Where the file stores weights in blocks of few bits, noise is stored so too before it is counted.
+    """
     counts = []
     for each in counted.weighed:
+        rounded = [_magnitudes(form) for form in each.formats]
         sizes = [size.rms for size in each.size]
         if deviations is not None:
             sizes = [deviations[piece.name] for piece in each.edges.tensors[-len(sizes) :]]
-        chances = nulls.code_probabilities(grid, sizes, sizes if grid.kind == "geometric" else [1.0] * len(sizes))
+        stretch = [1.0 if known is None else float(np.sqrt(np.mean(known**2))) for known in rounded]
+        scales = [a * b for a, b in zip(sizes, stretch, strict=True)] if deviations is not None else sizes
+        if deviations is None:
+            sizes = [a / b for a, b in zip(sizes, stretch, strict=True)]
+        chances = nulls.code_probabilities(
+            grid, sizes, scales if grid.kind == "geometric" else [1.0] * len(sizes), rounded
+        )
         counts.append(nulls.gaussian_counts(each.edges.sources, each.edges.targets, chances, rng))
     return by_layer([each.edges for each in counted.weighed], counts)
+
+
+def formats(checkpoint: Checkpoint, edges: Edges, read: int) -> tuple[str, ...]:
+    """How the file stores the matrices of a step that were read, which are its last ones."""
+    return tuple(checkpoint.entry(piece.name).dtype for piece in edges.tensors[-read:])
+
+
+@cache
+def _magnitudes(form: str) -> NDArray[np.float64] | None:
+    """Magnitudes of rounded normal numbers, in rising order."""
+    known = rounded_normal(form)
+    return None if known is None else np.sort(np.abs(known)).astype(np.float64)
 
 
 def permuted(counted: Counted, grid: Grid, rng: np.random.Generator) -> tuple[LayerCounts, ...]:
@@ -205,11 +242,22 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], workers: int, say: Sa
             raise
 
 
-def by_layer(steps: Sequence[Edges], counts: Sequence[Counts]) -> tuple[LayerCounts, ...]:
+def narrow(counts: Counts) -> Halves:
+    """The same numbers in two bytes each, if they fit."""
+    return counts.astype(np.uint16) if counts.max(initial=0) < 1 << 16 else counts
+
+
+def by_layer(
+    steps: Sequence[Edges], counts: Sequence[Counts], halves: Sequence[Halves] | None = None
+) -> tuple[LayerCounts, ...]:
     """Tables of layers: those of the matrices that start at one layer are added."""
     found: dict[str, LayerCounts] = {}
-    for edges, table in zip(steps, counts, strict=True):
+    for at, (edges, table) in enumerate(zip(steps, counts, strict=True)):
+        half = None if halves is None else halves[at]
         before = found.get(edges.source)
-        both = table if before is None else before.counts + table
-        found[edges.source] = LayerCounts(edges.source, edges.source.rpartition(".")[2], edges.block, both)
+        if before is not None:
+            table = before.counts + table
+            if half is not None and before.half is not None:
+                half = narrow(before.half.astype(np.uint32) + half)
+        found[edges.source] = LayerCounts(edges.source, edges.source.rpartition(".")[2], edges.block, table, half)
     return tuple(found.values())

@@ -18,6 +18,7 @@ from brodmann.fractal.grids import Grid, geometric, whole
 from brodmann.fractal.initialisation import initialisation
 from brodmann.fractal.network import LayerSpectrum, NetworkSpectrum
 from brodmann.fractal.one_hop import Matrix, numbers
+from brodmann.fractal.resampling import Replicates
 from brodmann.fractal.walk import Weighed
 from brodmann.models.chains import chain
 from brodmann.models.shards import Checkpoint
@@ -62,10 +63,11 @@ def weigh(
     -------
     dict of arrays
         For each grid ``GRID.tau``, ``.alpha``, ``.f``, ``.r_squared`` (q,), ``.scalars`` (alpha0, width, asymmetry,
-        neurons kept, neurons, share of weights beyond the grid), ``.replicates`` (2, draw), ``.nulls`` (null, draw, 2),
-        ``.initial`` (draw, 2; where asked for), ``.layers`` (layer, 3: alpha0, width, kept), ``.kinds`` (kind, 2) with
-        ``.kind_names``, ``.slopes`` (bin,), ``.flags`` (text,); then ``layer``, ``layer_kind``, ``layer_block``,
-        ``plain.NAME`` for each of `compared.PLAIN` but the step,
+        neurons kept, neurons, share of weights beyond the grid, alpha0 and width on common radii), ``.replicates``
+        (4, draw: as of nulls), ``.halves`` (2, layer, 2), ``.nulls`` (null, draw, 4: alpha0, width, and both on common
+        radii), ``.initial`` (draw, 4; where asked for), ``.layers`` (layer, 3: alpha0, width, kept), ``.kinds`` (kind,
+        2) with ``.kind_names``, ``.slopes`` (bin,), ``.flags`` (text,); then ``layer``, ``layer_kind``,
+        ``layer_block``, ``plain.NAME`` for each of `compared.PLAIN` but the step, ``formats`` of the files,
         ``neuron_slope`` and ``neuron_layer`` (kept neurons on the official grid). Of several samples all are means,
         ``.slopes`` and neurons are those of all, and replicates draw samples again.
     """
@@ -81,16 +83,18 @@ def weigh(
         found |= {f"{name}.{key}": value for key, value in _described(spectra, settings, seed).items()}
         if name == GRIDS[0]:
             found |= _neurons(spectra) | _names(spectra[0].layers)
-    points = np.full((len(GRIDS), len(NULLS), settings.fractal_nulls, 2), np.nan)
+    points = np.full((len(GRIDS), len(NULLS), settings.fractal_nulls, 4), np.nan)
     for number in range(settings.fractal_nulls):
         for k, null in enumerate(NULLS):
             say("nulls", (number + k / len(NULLS)) / settings.fractal_nulls)
             points[:, k, number] = networks.null(null, _place(seed, null, number))
+    found["formats"] = np.array(sorted({form for each in networks.weighed for form in each.formats}), dtype=np.str_)
     found |= {f"{name}.nulls": points[at] for at, name in enumerate(GRIDS)}
     if initial:
         say("initialisations", 0.0)
-        start = initialisation(checkpoint.config, steps)
+        start = initialisation(checkpoint.config, steps, settings.initial_deviation)
         found["initialisation"] = np.array([start.said], dtype=np.str_)
+        found["guessed"] = np.array(start.guessed)
         places = [_place(seed, "initialisation", k) for k in range(settings.initialisations)]
         drawn = np.array([networks.initial(start.deviations, place) for place in places])
         found |= {f"{name}.initial": drawn[:, at] for at, name in enumerate(GRIDS)}
@@ -121,9 +125,10 @@ def _described(spectra: Sequence[NetworkSpectrum], settings: FractalSettings, se
     ]
     rng = np.random.default_rng([seed, _RESAMPLED])  # the same samples are drawn at every checkpoint
     drawn = rng.integers(len(spectra), size=(settings.fractal_bootstraps, len(spectra)))
-    points = np.array([(each.whole.alpha0, each.whole.width) for each in spectra])
+    points = np.array([(each.whole.alpha0, each.whole.width, *each.trimmed) for each in spectra])
     found |= {
         "kinds": _mean([np.reshape(each, (-1, 2)) for each in kinds]), "kind_names": np.array(names, dtype=np.str_),
+        "halves": np.empty((2, 0, 2)),  # a sample draws its targets too
         "slopes": np.sum([each["slopes"] for each in every], axis=0), "replicates": points[drawn].mean(axis=1).T,
         "flags": np.array(_flags(spectra), dtype=np.str_),
     }  # fmt: skip
@@ -149,8 +154,8 @@ def _mean(arrays: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:
 
 
 def _of_one(found: NetworkSpectrum) -> Arrays:
-    whole_, drawn = found.whole, found.replicates
-    scalars = [whole_.alpha0, whole_.width, whole_.asymmetry, found.kept, found.neurons, found.beyond]
+    whole_, drawn, halves = found.whole, found.replicates, found.halves
+    scalars = [whole_.alpha0, whole_.width, whole_.asymmetry, found.kept, found.neurons, found.beyond, *found.trimmed]
     layers = [(layer.alpha0, layer.width, float(layer.kept.sum())) for layer in found.layers]
     inside = np.clip(whole_.slopes, SLOPE_BINS[0], SLOPE_BINS[-1])
     return {
@@ -159,9 +164,14 @@ def _of_one(found: NetworkSpectrum) -> Arrays:
         "kinds": np.array([(each.alpha0, each.width) for each in found.kinds.values()]).reshape(-1, 2),
         "kind_names": np.array(list(found.kinds), dtype=np.str_),
         "slopes": np.histogram(inside, SLOPE_BINS)[0],
-        "replicates": np.empty((2, 0)) if drawn is None else np.stack([drawn.alpha0, drawn.width]),
+        "replicates": np.concatenate([_pair(drawn), _pair(found.common_replicates)]),
+        "halves": np.empty((2, 0, 2)) if halves is None else np.stack([halves.alpha0, halves.width]),
         "flags": np.array(whole_.flags, dtype=np.str_),
     }  # fmt: skip
+
+
+def _pair(drawn: Replicates | None) -> NDArray[np.float64]:
+    return np.empty((2, 0)) if drawn is None else np.stack([drawn.alpha0, drawn.width])
 
 
 def _neurons(spectra: Sequence[NetworkSpectrum]) -> Arrays:

