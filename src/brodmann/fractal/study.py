@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from brodmann.errors import SettingsError, WeightsError
 from brodmann.fractal import claims, emergence, modes
+from brodmann.fractal.claims_scores import correlations
 from brodmann.fractal.compared import NULLS, PLAIN
 from brodmann.fractal.emergence import Estimate
 from brodmann.fractal.network import Replicates
@@ -116,7 +117,7 @@ def study(
     result = _assembled(measured, places, checkpoints)
     result = result.merge(_emerged(measured, result, own_start))
     if table is not None:
-        result = result.merge(claims.correlations(result, table, _model(checkpoints), np.random.default_rng(seed)))
+        result = result.merge(correlations(result, table, _model(checkpoints), np.random.default_rng(seed)))
     result.attrs = {
         "title": f"Weight graph of {checkpoints[-1].name}",
         "settings": json.dumps(to_dict(settings)),
