@@ -8,19 +8,17 @@ run's: nothing is said about another. Each null is a few networks; p takes their
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
-from scipy import stats as distributions
 
-from brodmann.errors import WeightsError
 from brodmann.fractal import emergence
+from brodmann.fractal.claims_course import widens
+from brodmann.fractal.claims_scores import scored
 from brodmann.fractal.compared import NULLS
 from brodmann.fractal.emergence import Estimate
 from brodmann.fractal.network import COMMON
-from brodmann.fractal.scores import FEWEST, correlate
+from brodmann.fractal.scores import FEWEST
 from brodmann.models.rounding import FINE, can_write
 from brodmann.stats import Finding, conclude, correct
 from brodmann.stats.finding import UNTESTED
@@ -37,9 +35,9 @@ def findings(result: xr.Dataset, seed: int) -> tuple[Finding, ...]:
     found += [_beyond(result, null, seed) for null in result["null"].values.tolist()]
     found.append(_scale_free(result, seed))
     if result.sizes["step"] >= FEWEST:
-        found.append(_widens(result, seed))
+        found.append(widens(result, seed, SOURCE, _size(result), _unit(result), _manner(result)))
     if "score_partial" in result:
-        found += _scores(result, seed)
+        found += scored(result, seed, SOURCE, _manner(result)[0])
     return correct(found)
 
 
@@ -230,136 +228,3 @@ def _beyond(result: xr.Dataset, null: str, seed: int) -> Finding:
         units="degree of emergence, above the null", n=_size(result), unit_of_inference=_unit(result), source=SOURCE,
         seed=seed, caveats=_in_order([*why, *_undefined(found), own, beside, *_words(result)]),
     )  # fmt: skip
-
-
-def _widens(result: xr.Dataset, seed: int) -> Finding:
-    """The spectrum widens until some checkpoint, and alpha0 falls from there to the end, further than noise's."""
-    grid = result.sel(grid="official")
-    noise = grid.sel(null="matched_scale")
-    width, alpha0 = grid["width"].values, grid["alpha0"].values
-    widest, last = int(np.argmax(width)), len(width) - 1
-    drift, gain = float(alpha0[last] - alpha0[widest]), float(width[widest] - width[0])
-    spread = _deviation(grid["replicate_alpha0"].values, last, widest)
-    gained = _deviation(grid["replicate_width"].values, widest, 0)
-    their = noise["null_alpha0"].values[:, last] - noise["null_alpha0"].values[:, widest]  # (draw,)
-    beyond = emergence.p_above(Estimate(-drift, np.nan, np.nan, spread), -their)
-    p_values = {
-        "no widening before the widest checkpoint": float(distributions.norm.sf(gain / gained)) if gained > 0 else 1.0,
-        "drift of noise of the same scale": beyond if np.isfinite(beyond) else 1.0,
-    }
-    return conclude(
-        "widens_then_drifts",
-        "The spectrum widens and then drifts to smaller exponents, further than that of noise of the same scale",
-        estimate=drift - float(their.mean()), direction="less",
-        interval=_around(drift - float(their.mean()), spread) if widest < last else (-np.inf, np.inf),
-        p_values=p_values, units="alpha0 (drift from the widest checkpoint to the last, minus noise's)",
-        n=_size(result), unit_of_inference=_unit(result), source=SOURCE, seed=seed,
-        caveats=[
-            *([] if widest < last else [f"{UNTESTED}: the last checkpoint is the widest"]),
-            f"widest at step {result['step'].values[widest]:g}, by {gain:.2g} over the beginning",
-            f"alpha0 drifts by {drift:.2g} from there, that of noise of the same scale by {their.mean():.2g}",
-            *_manner(result),
-        ],
-    )  # fmt: skip
-
-
-def _deviation(replicates: np.ndarray, later: int, earlier: int) -> float:
-    """Standard error of a difference between two checkpoints whose replicates (step, draw) are paired."""
-    paired = replicates[later] - replicates[earlier]
-    return float(paired.std(ddof=1)) if paired.size > 1 else 0.0
-
-
-def _around(value: float, deviation: float) -> tuple[float, float]:
-    half = float(distributions.norm.ppf(0.975)) * deviation
-    return value - half, value + half
-
-
-def correlations(result: xr.Dataset, table: pd.DataFrame, model: str, rng: np.random.Generator) -> xr.Dataset:
-    """Correlations of emergence, exponents and plain quantities with each score over the checkpoints.
-
-    Raises
-    ------
-    WeightsError
-        If the table speaks of no score at four or more of the checkpoints.
-    """
-    rows = rows_of(table, model)
-    steps = result["step"].values
-    quantities = {
-        "emergence": result["emergence"].sel(grid="official").values,
-        "emergence, scale-free": result["emergence"].sel(grid="scale_free").values,
-        "alpha0": result["alpha0"].sel(grid="official").values, "width": result["width"].sel(grid="official").values,
-        **{str(name): result["baseline"].sel(quantity=name).values for name in result["quantity"].values},
-    }  # fmt: skip
-    names, found = [], []
-    for (task, metric), part in rows.groupby(["task", "metric"], sort=False):
-        by_step = part.groupby("step")["value"].mean()
-        there = np.isin(steps, by_step.index.to_numpy(dtype=float))
-        if there.sum() < FEWEST:
-            continue
-        scores = by_step.reindex(steps[there]).to_numpy(dtype=float)
-        names.append(f"{task} ({metric})")
-        found.append([_correlated(values[there], scores, steps[there], rng) for values in quantities.values()])
-    if not names:
-        raise WeightsError(f"the table of scores has no task with values at {FEWEST} or more of these checkpoints")
-    values = np.array(found, dtype=np.float64)  # score, quantity, (pearson, 2, spearman, 2, partial, 2)
-    names_of = ("pearson", "pearson_interval", "spearman", "spearman_interval", "partial", "partial_interval")
-    variables: dict[str, Any] = {}
-    for at, name in zip((0, 1, 3, 4, 6, 7), names_of, strict=True):
-        bound = name.endswith("interval")
-        dims = ("score", "compared", "bound") if bound else ("score", "compared")
-        variables[f"score_{name}"] = (dims, values[..., at : at + 2] if bound else values[..., at])
-    variables["score_count"] = ("score", values[:, 0, 9])
-    return xr.Dataset(variables, coords={"score": names, "compared": list(quantities)})
-
-
-def _correlated(values: np.ndarray, scores: np.ndarray, steps: np.ndarray, rng: np.random.Generator) -> list[float]:
-    known = np.isfinite(values)
-    if known.sum() < FEWEST:
-        return [np.nan] * 9 + [float(known.sum())]
-    each = correlate(values[known], scores[known], steps[known], rng)
-    return [
-        each.pearson, *each.pearson_interval, each.spearman, *each.spearman_interval, each.partial,
-        *each.partial_interval, float(each.n),
-    ]  # fmt: skip
-
-
-def rows_of(table: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Rows that speak of a model: by its name or the last part of it; all where the table knows one model only."""
-    known = table["model"].astype(str)
-    short = model.rstrip("/").rpartition("/")[2]
-    chosen = table[known.isin([model, short])]
-    if len(chosen):
-        return chosen
-    if known.nunique() == 1:
-        return table
-    raise WeightsError(f"the table of scores does not speak of {short}; it has {', '.join(sorted(known.unique())[:8])}")
-
-
-def _scores(result: xr.Dataset, seed: int) -> list[Finding]:
-    found = []
-    for name in result["score"].values.tolist():
-        at = result.sel(score=name, compared="emergence")
-        clock = float(result["score_spearman"].sel(score=name, compared="log_step"))
-        low, high = (float(each) for each in at["score_partial_interval"].values)
-        value = float(at["score_partial"])
-        finite = np.isfinite([value, low, high]).all()
-        found.append(
-            conclude(
-                f"emergence_goes_with_{_slug(name)}",
-                f"Emergence ranks the checkpoints by '{name}' beyond what the training step alone does",
-                estimate=value, interval=(low, high) if finite else (-np.inf, np.inf),
-                units="Spearman correlation, given log step", n=int(at["score_count"]), unit_of_inference="checkpoint",
-                source=SOURCE, seed=seed,
-                caveats=[
-                    *([] if finite else [_unknown(value, "nothing is left of the ranks once the step is known")]),
-                    f"Spearman correlation {float(at['score_spearman']):.3g}; of log step alone {clock:.3g}",
-                    f"Pearson correlation {float(at['score_pearson']):.3g}", _manner(result)[0],
-                    "no null model: the interval is a block bootstrap over checkpoints, few and not independent",
-                ],
-            )
-        )  # fmt: skip
-    return found
-
-
-def _slug(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in name.lower()).strip("_")

@@ -48,10 +48,12 @@ def scores(dataset: xr.Dataset) -> Panel | None:
         how_to_read="Each dot is a correlation of one quantity with the score over the checkpoints, with a 95 % "
         "interval. The diamond and the dotted lines at its size are the training step alone: what lies between them "
         "says no more of the score than the clock does. Given log step, the step is removed from both; a quantity "
-        "without a dot has nothing left there. Sign is the direction: a loss falls as training goes on.",
+        "without a dot has nothing left there. Sign is the direction: a loss falls as training goes on; the finding "
+        "negates it, so that better is up.",
         description=f"Dot plots of correlations with scores. {title}",
-        detail="Intervals: circular block bootstrap over checkpoints, which are few and not independent. There is no "
-        "null model: two curves that run from one plateau to another correlate whatever they are.",
+        detail="Intervals of the plain correlations: circular block bootstrap over checkpoints, which are few and not "
+        "independent. They describe: two curves that run from one plateau to another correlate whatever they are. "
+        "Given log step: Fisher's transform with the variance of Bonett and Wright, from eight checkpoints on.",
     )  # fmt: skip
 
 

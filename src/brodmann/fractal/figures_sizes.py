@@ -30,7 +30,8 @@ def chapter(dataset: xr.Dataset, recording: xr.Dataset) -> Chapter:
         question="Is the weight graph of a larger model further from its beginning?",
         summary=f"{len(models)} models, {models[0]} to {models[-1]}, each counted from networks drawn from its own "
         f"initialisation. {_title(dataset)}",
-        panels=tuple(panel for panel in drawn if panel is not None), citations=("xiao2025", "bonett2000"),
+        panels=tuple(panel for panel in drawn if panel is not None),
+        citations=("xiao2025", "bonett2000", "bartlett1935"),
         readings=("The published figure of E against size draws models by rank and is not monotone.",),
     )  # fmt: skip
 
@@ -100,7 +101,9 @@ def against_scores(dataset: xr.Dataset) -> Panel | None:
     title = f"E against {tasks[0]} of {int(np.isfinite(dataset['score'].sel(task=tasks[0]).values).sum())} models."
     return Panel(
         "fractal-size-scores", title, {"data": traces, "layout": figure},
-        how_to_read="Each dot is a model: its degree of emergence on the official grid over its last score.",
+        how_to_read="Each dot is a model: its degree of emergence on the official grid over its last score. "
+        "Both may rise with size, and noise of the same scale may be in the same order: the finding takes "
+        "noise off and log size out, and tests nothing below eight models.",
         description=title,
     )  # fmt: skip
 

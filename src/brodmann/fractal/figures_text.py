@@ -188,4 +188,4 @@ def citations(dataset: xr.Dataset) -> tuple[str, ...]:
     for name, plain in PLAIN.items():
         if plain.cites and has(dataset.sel(quantity=[name]), "baseline"):
             found += plain.cites
-    return (*found, *(["kunsch1989"] if "score_spearman" in dataset else []))
+    return (*found, *(["kunsch1989", "bonett2000", "bartlett1935"] if "score_spearman" in dataset else []))

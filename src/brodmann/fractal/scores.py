@@ -2,9 +2,11 @@
 
 Pearson and Spearman correlations over checkpoints, with a block bootstrap over steps (neighbouring checkpoints are not
 independent; Kunsch 1989, circular blocks), the same for plain baselines, and partial correlations given log step. High
-correlations over a whole training mostly say that both curves go from 0 to a plateau.
+correlations over a whole training mostly say that both curves go from 0 to a plateau. Of few checkpoints drawn again
+some come twice, which a partial correlation of ranks takes for agreement: its interval is a closed form (`fisher`).
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,72 @@ Array = NDArray[np.float64]
 
 COLUMNS = ("model", "step", "task", "metric", "value")
 FEWEST = 4
+LEAST = 6
+"""Fewest points of an interval."""
+LEAST_GIVEN = 8
+"""Fewest points of an interval of a partial correlation."""
+
+_LOWER = {
+    "bits", "bpb", "bpc", "brier", "ce", "cer", "err", "errors", "losses", "mae", "mse", "nats", "nll", "rmse",
+    "surprisal", "wer",
+}  # fmt: skip
+_ENDINGS = ("loss", "perplexity", "ppl", "error", "entropy")
+_LIKELIHOODS = {"likelihood", "loglikelihood", "logprob", "logprobs"}
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of a metric is the better one, read from the words of its name.
+
+    Examples
+    --------
+    >>> lower_is_better("word_perplexity"), lower_is_better("acc_norm"), lower_is_better("negative log-likelihood")
+    (True, False, True)
+    """
+    words = re.findall(r"[a-z]+", metric.lower())
+    falls = any(word in _LOWER or word.endswith(_ENDINGS) for word in words)
+    turned = "neg" in words or "negative" in words
+    return falls != turned if falls or _LIKELIHOODS & set(words) else False
+
+
+def fisher(
+    value: float, n: int, *, given: int = 0, inflation: float = 1.0, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Interval of a Spearman correlation, and one-sided p of "not above 0".
+
+    Fisher's transform with the variance (1 + rho^2 / 2) / (n - 3) of Bonett and Wright (2000), less one degree for
+    each covariate that was taken out. A perfect order is taken for the nearest other one, in which two neighbours have
+    changed places: rho = 1 - 12 / (n (n^2 - 1)).
+
+    Parameters
+    ----------
+    value
+        The correlation.
+    n
+        How many points.
+    given
+        How many covariates were taken out of the ranks.
+    inflation
+        Of the variance, where neighbouring points are not independent.
+
+    Returns
+    -------
+    low, high, p
+        Infinite ends and p = NaN below `LEAST` points (`LEAST_GIVEN` with covariates), and where the value is NaN. The
+        interval always holds the value.
+
+    Examples
+    --------
+    >>> [round(each, 3) for each in fisher(1.0, 6)[:2]]
+    [0.383, 1.0]
+    """
+    if n < (LEAST_GIVEN if given else LEAST) or not np.isfinite(value):
+        return -np.inf, np.inf, float("nan")
+    most = 1 - 12 / (n * (n**2 - 1))
+    held = float(np.clip(value, -most, most))
+    centre, deviation = float(np.arctanh(held)), float(np.sqrt((1 + held**2 / 2) * inflation / (n - 3 - given)))
+    half = float(stats.norm.ppf(0.5 + level / 2)) * deviation
+    low, high = (float(np.tanh(centre + each)) for each in (-half, half))
+    return min(low, value), max(high, value), float(stats.norm.sf(centre / deviation))
 
 
 @dataclass(frozen=True)
@@ -33,6 +101,9 @@ class Correlation:
     partial: float
     """Spearman's, given log step: of the residuals of ranks."""
     partial_interval: tuple[float, float]
+    """NaN below `LEAST_GIVEN` checkpoints."""
+    inflation: float
+    """Of the partial correlation's variance."""
     n: int
 
 
@@ -77,7 +148,7 @@ def correlate(
     values, scores, steps : (step,)
         In order of training.
     rng
-        Of the bootstrap.
+        Of the bootstrap of Pearson's and Spearman's correlation; the partial one has a closed form.
     draws
         Number of bootstrap samples; blocks hold about the cube root of the number of steps.
 
@@ -91,15 +162,15 @@ def correlate(
         raise WeightsError(f"{n} checkpoints have both a value and a score; a correlation needs {FEWEST}")
     chosen = _blocks(n, draws, rng)
     ends = [0.5 - level / 2, 0.5 + level / 2]
-    clock = np.log1p(steps)
-    drawn = np.array(
-        [(*_both(values[rows], scores[rows]), partial(values[rows], scores[rows], clock[rows])) for rows in chosen]
-    )
+    drawn = np.array([_both(values[rows], scores[rows]) for rows in chosen])
     low, high = _quantiles(drawn, ends)
     pearson, spearman = _both(values, scores)
-    return Correlation(
-        pearson, (low[0], high[0]), spearman, (low[1], high[1]), partial(values, scores, clock), (low[2], high[2]), n
-    )
+    beyond = partial(values, scores, np.log1p(steps))
+    inflated = inflation(values, scores, np.log1p(steps))
+    bounds = fisher(beyond, n, given=1, inflation=inflated, level=level)[:2]
+    if not np.isfinite(bounds).all():
+        bounds = (float("nan"), float("nan"))
+    return Correlation(pearson, (low[0], high[0]), spearman, (low[1], high[1]), beyond, bounds, inflated, n)
 
 
 def _quantiles(drawn: Float[Array, "draw value"], ends: list[float]) -> tuple[list[float], list[float]]:
@@ -113,13 +184,34 @@ def _quantiles(drawn: Float[Array, "draw value"], ends: list[float]) -> tuple[li
 
 def partial(values: Float[Array, " step"], scores: Float[Array, " step"], given: Float[Array, " step"]) -> float:
     """Spearman's partial correlation: of what the ranks of ``given`` leave over. NaN where nothing is left."""
+    left = _left(values, scores, given)
+    return float("nan") if left is None else float(left[0] @ left[1])
+
+
+def inflation(values: Float[Array, " step"], scores: Float[Array, " step"], given: Float[Array, " step"]) -> float:
+    """How many times the variance of `partial` is larger than that of independent points; never below 1.
+
+    (1 + ab) / (1 - ab), with a and b the correlations of neighbours, in the order of ``given``, among what is left of
+    the two ranks (Bartlett 1935, of first-order processes). Random walks have a large one, and so have two orders in
+    which single neighbours have changed places.
+    """
+    order = np.argsort(given, kind="stable")
+    left = _left(values[order], scores[order], given[order])
+    if left is None:
+        return 1.0
+    both = float(np.prod([each[1:] @ each[:-1] for each in left]))
+    return max(1.0, (1 + both) / (1 - both))
+
+
+def _left(values: Array, scores: Array, given: Array) -> list[Array] | None:
+    """What the ranks of ``given`` leave of two ranks, each of length 1; None where nothing is left of one."""
     a, b, c = (stats.rankdata(each) for each in (values, scores, given))
     design = np.stack([np.ones_like(c), c], axis=1)
     left = [each - design @ np.linalg.lstsq(design, each, rcond=None)[0] for each in (a, b)]
     sizes = [float(np.sqrt(each @ each)) for each in left]
     if min(sizes) < 1e-9 * len(a):
-        return float("nan")
-    return float(left[0] @ left[1] / (sizes[0] * sizes[1]))
+        return None
+    return [each / size for each, size in zip(left, sizes, strict=True)]
 
 
 def _both(values: Array, scores: Array) -> tuple[float, float]:

@@ -1,8 +1,10 @@
 """Whether larger models have larger degrees of emergence, and whether emergence ranks models by their scores.
 
-Each model is measured by `study` alone, against networks drawn from its own initialisation. The unit of inference is
-the model: with four to eight sizes only an almost perfect order is more than chance. The published figure of E
-against size is not monotone, and draws its models by rank.
+Each model is measured by `study` alone, against networks drawn from its own initialisation. Noise of the same scale has
+a degree of emergence too, which may be ordered as the models are: what is ordered is the difference, and for scores log
+size is taken out as well. The unit of inference is the model: with six sizes only an almost perfect order is more than
+chance, with fewer nothing is tested, and scores take eight. The published figure of E against size is not monotone, and
+draws its models by rank.
 """
 
 import json
@@ -12,12 +14,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 from scipy import stats as distributions
 
 from brodmann.errors import SettingsError
 from brodmann.fractal.claims import SOURCE
+from brodmann.fractal.claims_scores import slug, untied
 from brodmann.fractal.compared import NOISE
-from brodmann.fractal.scores import FEWEST, read_scores
+from brodmann.fractal.scores import FEWEST, LEAST, fisher, inflation, lower_is_better, read_scores
+from brodmann.fractal.scores import partial as partial_correlation
 from brodmann.fractal.study import study as one_model
 from brodmann.models.chains import chain
 from brodmann.models.shards import Checkpoint
@@ -25,7 +30,9 @@ from brodmann.partial import Partial
 from brodmann.plain import to_dict
 from brodmann.settings import FractalSettings
 from brodmann.stats import Finding, conclude, correct, permutation_test
+from brodmann.stats.finding import UNTESTED
 
+Array = NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
 _TAKEN = ("alpha0", "width", "emergence", "emergence_interval", "excess", "excess_interval")
@@ -122,51 +129,88 @@ def _scores(table: pd.DataFrame, names: Sequence[str]) -> xr.Dataset:
 
 def findings(result: xr.Dataset, seed: int) -> tuple[Finding, ...]:
     """Order by size, and by each score."""
-    emergence = result["emergence"].sel(grid="official").values
-    noise = result["null_emergence"].sel(grid="official", null="matched_scale").values
-    size = result["weights"].values.astype(float)
-    found = [_ordered("emergence_rises_with_size", "Larger models have a larger degree of emergence", emergence, size,
-                      noise, seed)]  # fmt: skip
-    for task in result["task"].values.tolist() if "score" in result else []:
-        values = result["score"].sel(task=task).values
-        slug = "".join(letter if letter.isalnum() else "_" for letter in task.lower()).strip("_")
-        claim = f"The degree of emergence ranks the models by '{task}'"
-        found.append(_ordered(f"emergence_ranks_models_{slug}", claim, emergence, values, noise, seed))
+    found = [_by_size(result, seed)]
+    found += [_by_score(result, task, seed) for task in (result["task"].values.tolist() if "score" in result else [])]
     return correct(found)
 
 
-def _ordered(name: str, claim: str, emergence: np.ndarray, other: np.ndarray, noise: np.ndarray, seed: int) -> Finding:
-    known = np.isfinite(emergence) & np.isfinite(other)
+_COUNTED = "each model is counted from networks drawn from its own initialisation"
+
+
+def _beyond_noise(result: xr.Dataset) -> tuple[Array, Array, Array]:
+    """Degree of emergence of the models, that of noise of the same scale, and log size."""
+    emergence = result["emergence"].sel(grid="official").values
+    noise = result["null_emergence"].sel(grid="official", null="matched_scale").values
+    return emergence, noise, np.log(result["weights"].values.astype(float))
+
+
+def _by_size(result: xr.Dataset, seed: int) -> Finding:
+    """Whether what a model has beyond noise of its own scale is ordered by size; p over all orders of the models."""
+    emergence, noise, size = _beyond_noise(result)
+    known = np.isfinite(emergence - noise)
     n = int(known.sum())
-    caveats = ["each model is counted from networks drawn from its own published initialisation"]
-    value, interval, p = float("nan"), (-np.inf, np.inf), 1.0
-    if n >= FEWEST:
-        ranks = distributions.rankdata(emergence[known])
-        against = distributions.rankdata(other[known])
-        value = _correlation(ranks, against)
-        one, two = ((each - each.mean()) / max(float(each.std()) * np.sqrt(n), 1e-12) for each in (ranks, against))
+    value = _spearman((emergence - noise)[known], size[known]) if n >= FEWEST else float("nan")
+    low, high, _ = fisher(value, n)
+    caveats = [_alone("size", n, known, emergence, noise, size), _COUNTED]
+    p_values = {}
+    if np.isfinite(low):
+        ranks = [distributions.rankdata(each[known]) for each in (emergence - noise, size)]
+        one, two = ((each - each.mean()) / (float(each.std()) * np.sqrt(n)) for each in ranks)
         tested = permutation_test(lambda order: one[order] @ two, n, rng=np.random.default_rng(seed), draws=9999)
-        p, interval = tested.p, _interval(value, n)
-        both = known & np.isfinite(noise)
-        their = _correlation(distributions.rankdata(noise[both]), distributions.rankdata(other[both]))
-        caveats += [f"that of {NOISE.words} correlates {their:.3g}"]
-    else:
+        p_values = {"models exchanged": tested.p}
+    elif n < FEWEST:
         caveats.insert(0, f"{n} models have both numbers: an order needs {FEWEST}")
+    elif np.isnan(value):
+        caveats.insert(0, "the models do not differ in their number of weights")
+    else:
+        caveats.insert(0, f"{UNTESTED}: {n} models, an interval needs {LEAST}")
     return conclude(
-        name, claim, estimate=value, interval=interval, p_values={"models exchanged": p},
-        units="Spearman correlation", n=n, unit_of_inference="model", source=SOURCE, seed=seed, caveats=caveats,
+        "emergence_rises_with_size",
+        "Larger models have a larger degree of emergence, beyond that of noise of the same scale",
+        estimate=value, interval=(low, high), p_values=p_values, units="Spearman correlation of the excess over noise",
+        n=n, unit_of_inference="model", source=SOURCE, seed=seed, caveats=caveats,
     )  # fmt: skip
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+def _by_score(result: xr.Dataset, task: str, seed: int) -> Finding:
+    """Whether what a model has beyond noise of its own scale goes with its score, given log size."""
+    emergence, noise, size = _beyond_noise(result)
+    falls = lower_is_better(task.rpartition(" (")[2])
+    score = result["score"].sel(task=task).values * (-1 if falls else 1)
+    known = np.isfinite(emergence - noise) & np.isfinite(score)
+    n = int(known.sum())
+    held = (emergence - noise)[known], score[known], size[known]
+    value = partial_correlation(*held) if n >= FEWEST else float("nan")
+    low, high, p = fisher(value, n, given=1, inflation=inflation(*held) if n >= FEWEST else 1.0)
+    first = untied(value, n, "models", "size")
+    if n < FEWEST:
+        first = [f"{n} models have both numbers: an order needs {FEWEST}"]
+    return conclude(
+        f"emergence_ranks_models_{slug(task)}",
+        f"The degree of emergence goes with '{task}', beyond what size and noise of the same scale give",
+        estimate=value, interval=(low, high), p_values={"no tie beyond size": p} if np.isfinite(p) else {},
+        units="Spearman correlation of the excess over noise with better scores, given log size", n=n,
+        unit_of_inference="model", source=SOURCE, seed=seed,
+        caveats=[
+            *first, *(["lower is better: the score is negated for this estimate"] if falls else []),
+            _alone("a better score", n, known, emergence, noise, score),
+            *([f"log size correlates {_spearman(size[known], score[known]):.3g} with a better score"] if n > 1 else []),
+            _COUNTED,
+        ],
+    )  # fmt: skip
+
+
+def _alone(other: str, n: int, known: NDArray[np.bool_], emergence: Array, noise: Array, values: Array) -> str:
+    """Plain correlations, of the models and of noise."""
+    if n < FEWEST:
+        return f"{n} models"
+    ours, theirs = (_spearman(each[known], values[known]) for each in (emergence, noise))
+    return (
+        f"with {other} the degree itself has a Spearman correlation of {ours:.3g}, that of {NOISE.words} {theirs:.3g}"
+    )
+
+
+def _spearman(one: Array, other: Array) -> float:
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
-    return float(np.corrcoef(one, other)[0, 1])
-
-
-def _interval(value: float, n: int) -> tuple[float, float]:
-    """Fisher's transform with the variance of Bonett and Wright (2000); a perfect order ends at 1."""
-    held = float(np.clip(value, -0.999999, 0.999999))
-    half = float(distributions.norm.ppf(0.975)) * np.sqrt((1 + held**2 / 2) / (n - 3))
-    centre = float(np.arctanh(held))
-    return float(np.tanh(centre - half)), float(np.tanh(centre + half))
+    return float(np.corrcoef(distributions.rankdata(one), distributions.rankdata(other))[0, 1])

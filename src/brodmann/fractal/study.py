@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from brodmann.errors import SettingsError, WeightsError
 from brodmann.fractal import claims, emergence, modes
+from brodmann.fractal.claims_scores import correlations
 from brodmann.fractal.compared import NULLS, PLAIN
 from brodmann.fractal.emergence import Estimate, Point
 from brodmann.fractal.resampling import Replicates
@@ -82,7 +83,8 @@ def study(
         ``layer_width``, ``layer_kept`` (grid, step, part), parts with ``part_kind`` and ``part_block``; ``slopes``
         (grid, step, slope_bin), counts of neurons; ``baseline`` (quantity, step); ``neuron_slope`` (neuron) of the
         last checkpoint on the official grid; with scores ``score_pearson``, ``score_spearman``, ``score_partial``
-        (score, compared) and their intervals (..., bound). ``findings`` in the attributes, and ``mode``
+        (score, compared) and their intervals (..., bound), ``score_sign`` (-1 where lower is better) and
+        ``score_inflation`` (of the variance, by dependent neighbours). ``findings`` in the attributes, and ``mode``
         in words with ``sampled`` and ``samples``: numbers of different modes are not to be compared. With samples all
         numbers are means over them, ``slopes`` and ``neuron_slope`` hold the neurons of all, and replicates draw
         samples again.
@@ -118,7 +120,7 @@ def study(
     result = _assembled(measured, places, checkpoints)
     result = result.merge(_emerged(measured, result, own_start))
     if table is not None:
-        result = result.merge(claims.correlations(result, table, _model(checkpoints), np.random.default_rng(seed)))
+        result = result.merge(correlations(result, table, _model(checkpoints), np.random.default_rng(seed)))
     result.attrs = {
         "title": f"Weight graph of {checkpoints[-1].name}",
         "settings": json.dumps(to_dict(settings)),
