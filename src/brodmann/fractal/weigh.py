@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from brodmann.fractal import modes, walk
 from brodmann.fractal.baselines import eigenvalues, hill_exponent, stable_rank
@@ -224,7 +225,7 @@ def _of_spectra(
         values = eigenvalues(numbers(matrix))
         return np.array([hill_exponent(values).exponent, stable_rank(values)])
 
-    tail, rank = _mean(
-        walk.each_matrix(checkpoint, chosen, work, settings.gate, workers, lambda share: say("tails", share))
-    )
+    with threadpool_limits(1):  # matrices share the cores already; threads of threads wait for each other
+        found = walk.each_matrix(checkpoint, chosen, work, settings.gate, workers, lambda share: say("tails", share))
+    tail, rank = _mean(found)
     return float(tail), float(rank)
