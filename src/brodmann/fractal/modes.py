@@ -88,6 +88,10 @@ class Whole:
             for layers, grid in zip(self.counted.layers, self.counted.grids, strict=True)
         ]
 
+    def spent(self) -> "Whole":
+        """The same without its tables of counts, of which nulls need the sums alone."""
+        return dataclasses.replace(self, counted=dataclasses.replace(self.counted, layers=()))
+
     def null(self, name: str, seed: Sequence[int]) -> list[Point]:
         """One draw of a null."""
         return self._points(DRAWS[name].whole(self, seed))
@@ -124,6 +128,10 @@ class Sampled:
     def spectra(self) -> list[list[NetworkSpectrum]]:
         """By grid, the spectrum of each sample."""
         return self._measured(lambda sample, _: sample)
+
+    def spent(self) -> "Sampled":
+        """Itself: nulls of samples change their weights."""
+        return self
 
     def null(self, name: str, seed: Sequence[int]) -> list[Point]:
         """One draw of a null for each sample."""

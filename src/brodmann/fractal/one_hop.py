@@ -152,8 +152,7 @@ def count_edges(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) ->
 def count_halves(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) -> tuple[Counts, Counts]:
     """As `count_edges`, of all target neurons and of every second one."""
     even, odd = _counted(matrices, grid, rms, halves=2)
-    odd += even
-    return odd, even
+    return odd + even, even.copy()  # neither holds on to the table of both
 
 
 def _counted(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float], halves: int) -> NDArray[np.uint32]:

@@ -84,6 +84,7 @@ def weigh(
         found |= {f"{name}.{key}": value for key, value in _described(spectra, settings, seed).items()}
         if name == GRIDS[0]:
             found |= _neurons(spectra) | _names(spectra[0].layers)
+    networks = networks.spent()
     points = np.full((len(GRIDS), len(NULLS), settings.fractal_nulls, 4), np.nan)
     for number in range(settings.fractal_nulls):
         for k, null in enumerate(NULLS):
