@@ -14,7 +14,9 @@ from markdown_it import MarkdownIt
 HERE = Path(__file__).parent
 ROOMS = (
     "brodmann.models", "brodmann.recordings", "brodmann.stats", "brodmann.synergy", "brodmann.synergy.phiid",
-    "brodmann.synergy.core", "brodmann.synergy.graphs", "brodmann.atlas", "brodmann.settings", "brodmann.errors",
+    "brodmann.synergy.core", "brodmann.synergy.graphs", "brodmann.fractal",
+    "brodmann.fractal.spectrum", "brodmann.fractal.paths", "brodmann.fractal.live", "brodmann.fractal.graphs",
+    "brodmann.atlas", "brodmann.settings", "brodmann.errors",
     "brodmann.page",
 )  # fmt: skip
 STYLE = """

@@ -284,7 +284,7 @@ class FractalSettings:
     sampled: int = 0
     """Neurons drawn per layer (twice as many in MLPs); 0 for the whole network, which for paths means 64."""
     samples: int = 10
-    """Sampled networks whose numbers are averaged."""
+    """With --sampled: networks whose numbers are averaged."""
     undirected: bool = False
     """Paths may also run against the edges."""
     fractal_nulls: int = 3
@@ -294,7 +294,7 @@ class FractalSettings:
     initial_deviation: float | None = None
     """Standard deviation of the weights before training, where there is no step 0 and the model's files do not say."""
     fractal_bootstraps: int = 200
-    """Bootstrap draws of neurons."""
+    """Bootstrap draws, of neurons or of samples."""
     tails: bool = True
     """Whether tail exponents of the matrices' spectra are computed, for comparison."""
     tails_up_to: int = 2048

@@ -15,6 +15,7 @@ from brodmann.atlas.engines import Engine, LocalEngine, Tell
 from brodmann.atlas.job import Job
 from brodmann.atlas.plan import check_lengths, check_settings, choose
 from brodmann.atlas.store import Folder, open_result
+from brodmann.atlas.unrecorded import no_recording
 from brodmann.errors import SettingsError
 from brodmann.plain import digest
 from brodmann.ranges import check_ranges
@@ -75,9 +76,11 @@ class Atlas:
 
     @property
     def recording(self) -> xr.Dataset:
-        """The subject's recording, prompts in the user's order."""
+        """The subject's recording, prompts in the user's order; an empty one where weights alone were read."""
         from brodmann.recordings import load
 
+        if not self.manifest["recording"]:
+            return no_recording()
         return load(self.path / self.manifest["recording"])
 
     @property

@@ -9,8 +9,12 @@ from brodmann.settings import FractalSettings, LoadSettings, MapSettings
 if TYPE_CHECKING:
     from brodmann.models.shards import Checkpoint
 
-_WEIGHTS_A_SECOND, _NEURONS_A_SECOND = 5e7, 3e4
-"""Weights counted on two grids and shuffled, and neurons measured, by one core."""
+_WEIGHTS_A_SECOND, _NEURONS_A_SECOND, _SUMS_A_SECOND = 1e8, 6e4, 2e9
+"""Weights counted on two grids and shuffled, neurons measured, and additions of shortest paths, by one core."""
+_USUAL_SAMPLE = 64
+"""Neurons of a layer that paths take where nothing is said."""
+_DIJKSTRA = 20
+"""How much longer undirected paths take."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,16 @@ def graph_cost(checkpoint: "Checkpoint", settings: FractalSettings) -> Cost:
     steps = [each for each in chain(checkpoint, settings.chain) if each.tensors]
     sources = {each.source: each.sources for each in steps}
     weights, neurons = sum(each.sources * each.targets * len(each.tensors) for each in steps), sum(sources.values())
-    networks = 2 * (1 + 3 * settings.fractal_nulls)  # two grids
-    seconds = weights * (1 + settings.fractal_nulls) / _WEIGHTS_A_SECOND + neurons * networks / _NEURONS_A_SECOND
-    table = neurons * (settings.r_max + 50) * 4
-    return Cost(weights, neurons, seconds, 3.0 * table + 4.0 * max(weights / 100, 1e6))
+    read = 4.0 * max(weights / 100, 1e6)
+    sampled = settings.sampled or (_USUAL_SAMPLE if settings.distance == "path" else 0)
+    networks = 1 + 3 * settings.fractal_nulls + settings.initialisations
+    if sampled:
+        width = [min(each, sampled) for each in sources.values()]
+        drawn = 2 * networks * settings.samples  # two grids
+        seconds = weights / _WEIGHTS_A_SECOND + drawn * sum(width) / _NEURONS_A_SECOND
+        if settings.distance == "path":  # from every layer to every later one
+            pairs = sum(width) ** 2 / 2
+            seconds += drawn * pairs * sampled * (_DIJKSTRA if settings.undirected else 1) / _SUMS_A_SECOND
+        return Cost(weights, neurons, seconds, read + 8.0 * sum(width) * (settings.r_max + 50) * settings.samples)
+    seconds = weights * (1 + settings.fractal_nulls) / _WEIGHTS_A_SECOND + neurons * 2 * networks / _NEURONS_A_SECOND
+    return Cost(weights, neurons, seconds, 2.5 * neurons * (settings.r_max + 50) * 4 + read)

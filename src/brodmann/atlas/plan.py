@@ -261,7 +261,7 @@ def study_seed(settings: MapSettings, *matter: Any) -> int:
 
 def _seed(study: Study, basis: Basis, settings: MapSettings) -> int:
     if study.weights:  # as `brodmann.atlas.weighing` seeds it, so that both ways to ask give the same numbers
-        return study_seed(settings, study.name, basis.provenance.get("name", basis.label), _own(study, settings))
+        return study_seed(settings, study.name, basis.provenance.get("name", basis.label))
     return study_seed(settings, *_matter(study, basis, settings))
 
 

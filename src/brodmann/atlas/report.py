@@ -264,7 +264,8 @@ def _facts(data: PageData) -> list[tuple[str, list[tuple[str, str]]]]:
     versions = json.loads(str(attrs.get("versions", "{}")))
     software = [("brodmann", data.version), *((str(k), str(v)) for k, v in versions.items() if k != "brodmann")]
     time = [(stage, _seconds(seconds)) for stage, seconds in data.seconds.items() if seconds >= 0.05]
-    lists = [("Model", model), ("Recording", recorded), ("Software", software), ("Time", time)]
+    heard = [("Recording", recorded)] if sizes.get("unit", 0) else []
+    lists = [("Model", model), *heard, ("Software", software), ("Time", time)]
     for name, dataset in data.results.items():
         settings = json.loads(str(dataset.attrs.get("settings", "{}")))
         lists.append((f"Study: {name}", [(key.replace("_", " "), _fact(value)) for key, value in settings.items()]))

@@ -235,7 +235,7 @@ class Weighing:
                 tell(Tick(studies()[self.study].title, 0, 1, part=share, note=words))
 
         parts = Parts(say)
-        seed = study_seed(self.settings, self.study, self.model, to_dict(self.settings.fractal))
+        seed = study_seed(self.settings, self.study, self.model)
         series = self.study == STUDY and len(opened) > 1
         with watch.stage(self.study):
             dataset = function(

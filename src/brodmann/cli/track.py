@@ -142,7 +142,8 @@ def sizes_(
 
     brodmann sizes EleutherAI/pythia-70m EleutherAI/pythia-160m: models of the hub.
 
-    A threshold needs at least eight sizes, trained alike.
+    A threshold needs at least eight sizes, trained alike; an order of weight
+    graphs (--study fractal) six, with scores eight.
 
     Parameters
     ----------
@@ -181,6 +182,7 @@ def _weigh(
 
 def _weighed(weighing: "Weighing", run: Run) -> None:
     """Refuse what cannot work, then reckon or run with progress, and say what came out."""
+    from brodmann import ahead
     from brodmann.atlas.weighing import refuse
 
     if run.units is not None:
@@ -195,9 +197,12 @@ def _weighed(weighing: "Weighing", run: Run) -> None:
     from brodmann.cli.outcome import print_findings, print_time
     from brodmann.console import console, progress
 
+    earlier = ahead.earlier_settings(weighing.model, weighing.folder.root, weighing.settings)
     with progress() as tell:
         ran = weighing.run(tell=tell)
     atlas, screen = Atlas(weighing.folder.root), console()
+    if earlier not in ("", to_yaml(weighing.settings)):
+        screen.print("the report now shows these settings; results of earlier settings stay in results/", markup=False)
     if not ran:
         screen.print(f"nothing to do: {atlas.path} is complete for these settings", markup=False)
     print_findings(screen, atlas, (weighing.study,))

@@ -24,6 +24,8 @@ from brodmann.stats import Finding, conclude, correct
 from brodmann.stats.finding import UNTESTED
 
 SOURCE = "Xiao et al. 2025, arXiv 2402.09099"
+_OVERLAP = 0.1
+"""Share of the neurons in one sample from which samples are said to overlap."""
 _SHAPES = ("matched_scale", "permuted_entries")
 """Nulls without neurons that differ, which a scale-free degree must exceed."""
 _OFFICIAL = "1/|w| in whole numbers: the released code's grid, on which noise that only grows emerges too"
@@ -47,10 +49,10 @@ def _estimate(result: xr.Dataset, grid: str) -> Estimate:
     return Estimate(float(last["emergence"]), low, high, float(last["emergence_deviation"]))
 
 
-def _words(result: xr.Dataset) -> list[str]:
+def _words(result: xr.Dataset, grid: str = "official") -> list[str]:
     """Where the emergence is counted from, and what must be known of both exponents."""
     reference = str(result.attrs.get("reference", ""))
-    last = result.isel(step=-1).sel(grid="official")
+    last = result.isel(step=-1).sel(grid=grid)
     said = f"alpha0 {float(last['alpha0']):.3g}, width {float(last['width']):.3g}; counted from {reference}"
     simulated = [] if result.attrs.get("own_start") else ["no step 0 is at hand: its place takes a simulated network"]
     return [said, *simulated, *_stored(result), *_manner(result)]
@@ -78,6 +80,12 @@ def _no_start(result: xr.Dataset) -> list[str]:
     return _no_noise(result)
 
 
+def _no_spectrum(result: xr.Dataset, grid: str) -> list[str]:
+    """Why a grid's numbers describe no spectrum, if so; and what else its curve does that a spectrum does not."""
+    flags = json.loads(str(result.attrs.get("flags", "{}"))).get(grid, [])
+    return [f"{UNTESTED}: {flag}" if flag.startswith("f rises") else flag for flag in flags]
+
+
 def _no_noise(result: xr.Dataset) -> list[str]:
     """Why noise is no comparison, if so."""
     unknown = [form for form in _coarse(result) if not can_write(form)]
@@ -94,10 +102,12 @@ def _no_noise(result: xr.Dataset) -> list[str]:
 def _manner(result: xr.Dataset) -> list[str]:
     """How distances were taken, and what the interval is over."""
     mode = result.attrs.get("mode", "one hop, whole network")
-    over = _unit(result)
+    over, share = _unit(result), float(result.attrs.get("sampled_share", 1.0))
+    overlap = bool(result.attrs.get("sampled")) and share > _OVERLAP
     return [
         f"{mode}: not to be compared with other modes",
         f"one training run: the interval is over its {over}s, and says nothing of another run",
+        *([f"each sample holds {share:.0%} of the neurons: samples overlap, and spread too little"] if overlap else []),
     ]
 
 
@@ -128,7 +138,7 @@ def _rises(result: xr.Dataset, seed: int) -> Finding:
     return _concluded(
         "emergence_rises", "The weight graph has a positive degree of emergence since the beginning", found,
         {"fresh networks of the beginning": null}, result, seed,
-        [*_no_start(result), *_course(result), _common(result), _OFFICIAL],
+        [*_no_start(result), *_no_spectrum(result, "official"), *_course(result), _common(result), _OFFICIAL],
     )  # fmt: skip
 
 
@@ -162,23 +172,24 @@ def _scale_free(result: xr.Dataset, seed: int) -> Finding:
     said.insert(
         0, f"on this grid alpha0 went from {begun[0]:.3g} to {now[0]:.3g}, width from {begun[1]:.3g} to {now[1]:.3g}"
     )
-    why = _no_noise(result)
+    why = [*_no_noise(result), *_no_spectrum(result, "scale_free")]
     if found.high < 0 and now[1] > begun[1]:
         why.append(f"{UNTESTED}: the spectrum widened while alpha0 rose; a product of both does not say which counts")
-    return _concluded("emergence_scale_free", claim, found, nulls, result, seed, [*why, *said])
+    return _concluded("emergence_scale_free", claim, found, nulls, result, seed, [*why, *said], "scale_free")
 
 
 def _concluded(
     name: str, claim: str, found: Estimate, nulls: dict[str, np.ndarray], result: xr.Dataset, seed: int,
-    caveats: Sequence[str],
+    caveats: Sequence[str], grid: str = "official",
 ) -> Finding:  # fmt: skip
     p = {words: emergence.p_above(found, null) for words, null in nulls.items()}
     tested = not any(caveat.startswith(UNTESTED) for caveat in caveats)
     return conclude(
         name, claim, estimate=found.value, interval=_interval(found) if tested else (-np.inf, np.inf), nulls=nulls,
         p_values={words: each if np.isfinite(each) and tested else 1.0 for words, each in p.items()},
-        units="degree of emergence", n=_size(result), unit_of_inference=_unit(result), source=SOURCE, seed=seed,
-        caveats=_in_order([*_undefined(found), *caveats, *_words(result)]),
+        units="degree of emergence", n=_size(result), unit_of_inference=_unit(result),
+        source=SOURCE if grid == "official" else "", seed=seed,  # the other grid is our own control
+        caveats=_in_order([*_undefined(found), *caveats, *_words(result, grid)]),
     )  # fmt: skip
 
 
@@ -210,11 +221,12 @@ def _beyond(result: xr.Dataset, null: str, seed: int) -> Finding:
     free = result.sel(grid="scale_free", null=null).isel(step=-1)
     beside = f"on the scale-free grid the difference is {float(free['excess']):.3g}"
     p, words = float(at["excess_p"]), NULLS[null].words
-    why = (
-        _no_start(result)
-        if null == "matched_scale"
-        else [each for each in _no_start(result) if result.attrs["guessed"]]
-    )
+    start = _no_start(result)
+    why = [
+        *(start if null == "matched_scale" or result.attrs.get("guessed") else []),
+        *_no_spectrum(result, "official"),
+    ]
+    untested = any(each.startswith(UNTESTED) for each in why)
     if null == "matched_scale" and high < 0:
         spread = result.sel(grid="official", null="permuted_entries").isel(step=-1)["excess_interval"].values
         if not spread[1] < 0:  # what falls short of noise is what the entries are, wherever they stand
@@ -223,8 +235,8 @@ def _beyond(result: xr.Dataset, null: str, seed: int) -> Finding:
     found = Estimate(float(at["excess"]), low, high, np.nan)
     return conclude(
         f"emergence_beyond_{null}", NULLS[null].claim, estimate=found.value,
-        interval=(-np.inf, np.inf) if why else _interval(found), nulls={words: drawn - np.nanmean(drawn)},
-        p_values={words: p if np.isfinite(p) and not why else 1.0},
-        units="degree of emergence, above the null", n=_size(result), unit_of_inference=_unit(result), source=SOURCE,
-        seed=seed, caveats=_in_order([*why, *_undefined(found), own, beside, *_words(result)]),
+        interval=(-np.inf, np.inf) if untested else _interval(found), nulls={words: drawn - np.nanmean(drawn)},
+        p_values={words: p if np.isfinite(p) and not untested else 1.0},
+        units="degree of emergence, above the null", n=_size(result), unit_of_inference=_unit(result),
+        source="", seed=seed, caveats=_in_order([*why, *_undefined(found), own, beside, *_words(result)]),
     )  # fmt: skip

@@ -4,6 +4,7 @@ Pearson's and Spearman's correlations describe: two curves that rise in training
 finding is the partial correlation given log step, in the direction of better scores, from eight checkpoints on.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,19 @@ def correlations(result: xr.Dataset, table: pd.DataFrame, model: str, rng: np.ra
     variables["score_inflation"] = (("score", "compared"), values[..., 9])
     variables["score_sign"] = ("score", np.array(signs, dtype=np.int64))
     return xr.Dataset(variables, coords={"score": names, "compared": list(quantities)})
+
+
+def comparable(table: pd.DataFrame, model: str, steps: Sequence[float]) -> bool:
+    """Whether a table has a task with values at enough of the checkpoints.
+
+    Raises
+    ------
+    WeightsError
+        If it does not speak of the model.
+    """
+    rows = rows_of(table, model)
+    there = rows[rows["step"].isin(list(steps))]
+    return bool((there.groupby(["task", "metric"])["step"].nunique() >= FEWEST).any())
 
 
 def _correlated(values: np.ndarray, scores: np.ndarray, steps: np.ndarray, rng: np.random.Generator) -> list[float]:

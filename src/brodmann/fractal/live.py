@@ -28,7 +28,8 @@ class WeightWatch:
 
     Each look gives, for the grid ``official`` and the grid ``scale_free``,
 
-    - ``weights_official_alpha0``, ``weights_official_width``: exponents of the spectrum;
+    - ``weights_official_alpha0``, ``weights_official_width``: exponents of the spectrum; with ``noise_``
+      before the last word those of noise of the same scale, the mean of its draws;
     - ``weights_official_emergence``: degree of emergence since the first look;
     - ``weights_official_noise``: the same of noise of the same scale, counted from noise of the first look's scale;
 
@@ -46,6 +47,7 @@ class WeightWatch:
     Examples
     --------
     >>> from brodmann.fractal.live import WeightWatch
+    >>> from brodmann.settings import FractalSettings
     >>> from brodmann.models import load
     >>> model = load("random:gpt_neox").model
     >>> watch = WeightWatch(FractalSettings(min_degree=1))

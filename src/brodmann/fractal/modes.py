@@ -201,6 +201,26 @@ DRAWS = {
 Networks = Whole | Sampled
 
 
+def share(chain: Sequence[Edges], settings: FractalSettings) -> float:
+    """Share of the network's neurons that each sample holds; 1 of a whole network.
+
+    Raises
+    ------
+    SettingsError
+        If every sample would be the whole network.
+    """
+    if not settings.sampled:
+        return 1.0
+    sizes = sampling.sizes(chain)
+    taken = {name: len(each) for name, each in sampling.draw(chain, settings.sampled, 0).items()}
+    if taken == sizes:
+        raise SettingsError(
+            f"sampled = {settings.sampled}: no layer has more than {max(sizes.values())} neurons, so every sample is "
+            "the whole network; take fewer, or 0 for the network itself"
+        )
+    return sum(taken.values()) / sum(sizes.values())
+
+
 def open_networks(
     checkpoint: Checkpoint,
     chain: Sequence[Edges],

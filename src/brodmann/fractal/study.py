@@ -9,7 +9,8 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -20,12 +21,12 @@ from numpy.typing import NDArray
 
 from brodmann.errors import SettingsError, WeightsError
 from brodmann.fractal import claims, emergence, modes
-from brodmann.fractal.claims_scores import correlations
+from brodmann.fractal.claims_scores import comparable, correlations
 from brodmann.fractal.compared import NULLS, PLAIN
 from brodmann.fractal.emergence import Estimate, Point
 from brodmann.fractal.resampling import Replicates
-from brodmann.fractal.scores import read_scores
-from brodmann.fractal.weigh import GRIDS, SLOPE_BINS, Arrays, weigh
+from brodmann.fractal.scores import FEWEST, read_scores
+from brodmann.fractal.weigh import GRIDS, SLOPE_BINS, Arrays, Keep, weigh
 from brodmann.models.shards import Checkpoint
 from brodmann.partial import Partial
 from brodmann.plain import digest, to_dict
@@ -100,7 +101,7 @@ def study(
     settings = modes.resolved(settings or FractalSettings())
     check_ranges(settings)
     places = _steps(checkpoints, steps)
-    table = scores if settings.scores is None else read_scores(settings.scores)
+    table = _scores(settings, scores, checkpoints, places)
     say = progress or (lambda _name, _share: None)
     threads = workers or os.cpu_count() or 1
     own_start = len(places) > 1 and places[0] == 0
@@ -111,7 +112,16 @@ def study(
         if kept is None:
             told = _within(say, checkpoint, number, len(checkpoints))
             initial = number == 0 and not own_start
-            kept = weigh(checkpoint, settings, seed=seed, workers=threads, say=told, initial=initial)
+            with _named(checkpoint):
+                kept = weigh(
+                    checkpoint,
+                    settings,
+                    seed=seed,
+                    workers=threads,
+                    say=told,
+                    initial=initial,
+                    keep=_kept(partial, key),
+                )
             if partial is not None:
                 partial.put(key, kept)
         _refuse_other_network(kept, measured, checkpoint)
@@ -131,12 +141,51 @@ def study(
         "mode": modes.words(settings),
         "sampled": settings.sampled,
         "samples": settings.samples if settings.sampled else 0,
+        "sampled_share": float(measured[-1]["share"]),
         "seed": seed,
         "flags": json.dumps({grid: measured[-1][f"{grid}.flags"].tolist() for grid in GRIDS}),
         "seconds": time.perf_counter() - started,
     }
     result.attrs["findings"] = json.dumps([each.to_dict() for each in claims.findings(result, seed)])
     return result
+
+
+def _scores(
+    settings: FractalSettings, own: pd.DataFrame | None, checkpoints: Sequence[Checkpoint], places: Sequence[float]
+) -> pd.DataFrame | None:
+    """Scores to compare with; those of a table that the user names must be there before anything is measured."""
+    if settings.scores is not None:
+        table = read_scores(settings.scores)
+        if not comparable(table, _model(checkpoints), places):
+            raise WeightsError(
+                f"{settings.scores} has no task with values at {FEWEST} or more of these {len(places)} checkpoints"
+            )
+        return table
+    return own if own is not None and comparable(own, _model(checkpoints), places) else None
+
+
+@contextmanager
+def _named(checkpoint: Checkpoint) -> Iterator[None]:
+    """Say of which checkpoint an error speaks."""
+    try:
+        yield
+    except WeightsError as error:
+        called = f"{checkpoint.name}{f' {checkpoint.revision}' if checkpoint.revision else ''}"
+        raise error if checkpoint.name in str(error) else WeightsError(f"{called}: {error}") from None
+
+
+def _kept(partial: Partial | None, key: str) -> Keep:
+    """Parts of a checkpoint that a stopped run finished."""
+
+    def keep(name: str, work: Callable[[], Arrays]) -> Arrays:
+        found = None if partial is None else partial.get(f"{key} {name}")
+        if found is None:
+            found = work()
+            if partial is not None:
+                partial.put(f"{key} {name}", found)
+        return found
+
+    return keep
 
 
 def _steps(checkpoints: Sequence[Checkpoint], steps: Sequence[float | int]) -> list[float]:

@@ -7,6 +7,7 @@ replicates depend on the seed and on names of layers, not on the checkpoint: wha
 import re
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from brodmann.settings import FractalSettings
 
 Arrays = dict[str, NDArray[np.generic]]
 Say = Callable[[str, float], None]
+Keep = Callable[[str, Callable[[], Arrays]], Arrays]
 
 GRIDS = ("official", "scale_free")
 """Distances 1/|w| in whole numbers, and rms/|w| on a geometric grid."""
@@ -41,7 +43,14 @@ def grids(settings: FractalSettings) -> tuple[Grid, Grid]:
 
 
 def weigh(
-    checkpoint: Checkpoint, settings: FractalSettings, *, seed: int, workers: int, say: Say, initial: bool = True
+    checkpoint: Checkpoint,
+    settings: FractalSettings,
+    *,
+    seed: int,
+    workers: int,
+    say: Say,
+    initial: bool = True,
+    keep: Keep = lambda _, work: work(),
 ) -> Arrays:
     """Measure one checkpoint.
 
@@ -58,7 +67,9 @@ def weigh(
     say
         Told the name of each part and its finished share.
     initial
-        Whether networks are drawn from the published initialisation.
+        Whether networks are drawn from the initialisation.
+    keep
+        Called with the name of a part and what computes it; may give what an earlier run computed instead.
 
     Returns
     -------
@@ -74,41 +85,54 @@ def weigh(
     """
     settings = modes.resolved(settings)
     steps = chain(checkpoint, settings.chain)
+    share = modes.share(steps, settings)
     say("count", 0.0)
     networks = modes.open_networks(
         checkpoint, steps, grids(settings), settings, seed=seed, workers=workers, say=lambda share: say("count", share)
     )
-    found: Arrays = {}
     say("spectrum", 0.0)
-    for name, spectra in zip(GRIDS, networks.spectra(), strict=True):
-        found |= {f"{name}.{key}": value for key, value in _described(spectra, settings, seed).items()}
-        if name == GRIDS[0]:
-            found |= _neurons(spectra) | _names(spectra[0].layers)
+    found = dict(keep("spectrum", lambda: _spectra(networks, settings, seed)))
+    found["share"] = np.array(share)
     networks = networks.spent()
+
+    def draw(what: str, number: int, work: Callable[[Sequence[int]], list[modes.Point]]) -> NDArray[np.generic]:
+        place = [seed, zlib.crc32(what.encode()), number]  # by name: more draws, or another null, leave it as it is
+        return keep(f"{what} {number}", lambda: {"points": np.array(work(place))})["points"]
+
     points = np.full((len(GRIDS), len(NULLS), settings.fractal_nulls, 4), np.nan)
     for number in range(settings.fractal_nulls):
         for k, null in enumerate(NULLS):
             say("nulls", (number + k / len(NULLS)) / settings.fractal_nulls)
-            points[:, k, number] = networks.null(null, _place(seed, null, number))
+            points[:, k, number] = draw(null, number, partial(networks.null, null))
     found["formats"] = np.array(sorted({form for each in networks.weighed for form in each.formats}), dtype=np.str_)
     found |= {f"{name}.nulls": points[at] for at, name in enumerate(GRIDS)}
     if initial:
-        say("initialisations", 0.0)
         start = initialisation(checkpoint.config, steps, settings.initial_deviation)
         found["initialisation"] = np.array([start.said], dtype=np.str_)
         found["guessed"] = np.array(start.guessed)
-        places = [_place(seed, "initialisation", k) for k in range(settings.initialisations)]
-        drawn = np.array([networks.initial(start.deviations, place) for place in places])
-        found |= {f"{name}.initial": drawn[:, at] for at, name in enumerate(GRIDS)}
+        drawn = []
+        for number in range(settings.initialisations):
+            say("initialisations", number / settings.initialisations)
+            drawn.append(draw("initialisation", number, partial(networks.initial, start.deviations)))
+        found |= {f"{name}.initial": np.array(drawn)[:, at] for at, name in enumerate(GRIDS)}
     say("plain quantities", 0.0)
-    plain = plain_quantities(checkpoint, networks.weighed, grids(settings)[0], settings, workers, say)
-    found |= {f"plain.{name}": np.array(value) for name, value in plain.items()}
+
+    def plain() -> Arrays:
+        known = plain_quantities(checkpoint, networks.weighed, grids(settings)[0], settings, workers, say)
+        return {f"plain.{name}": np.array(value) for name, value in known.items()}
+
+    found |= keep("plain quantities", plain)
     return found
 
 
-def _place(seed: int, what: str, number: int) -> list[int]:
-    """Seed of one draw: by name, so that another null, or more draws, leave it as it is."""
-    return [seed, zlib.crc32(what.encode()), number]
+def _spectra(networks: modes.Networks, settings: FractalSettings, seed: int) -> Arrays:
+    """Numbers of the network itself on both grids."""
+    found: Arrays = {}
+    for name, spectra in zip(GRIDS, networks.spectra(), strict=True):
+        found |= {f"{name}.{key}": value for key, value in _described(spectra, settings, seed).items()}
+        if name == GRIDS[0]:
+            found |= _neurons(spectra) | _names(spectra[0].layers)
+    return found
 
 
 def _described(spectra: Sequence[NetworkSpectrum], settings: FractalSettings, seed: int) -> Arrays:
