@@ -150,7 +150,7 @@ class TestRefusals:
         weights["gpt_neox.layers.1.attention.dense.weight"][0, 0] = np.nan
         folder = write(tmp_path / "nan", weights)
         line = self.said(capsys, str(folder), "--out", str(tmp_path / "out"), *FLAGS)
-        assert line == "error: gpt_neox.layers.1.attention.dense.weight holds NaN or infinite weights"
+        assert line == f"error: {folder}: gpt_neox.layers.1.attention.dense.weight holds NaN or infinite weights"
         assert not (tmp_path / "out").exists()
 
     def test_others(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
