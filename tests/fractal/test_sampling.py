@@ -276,7 +276,7 @@ class TestModes:
         result = study(growing(tmp_path), steps=[0.0, 512.0], settings=settings)
         assert (result.attrs["mode"], result.attrs["sampled"]) == (said, settings.sampled)
         found = json.loads(result.attrs["findings"])
-        assert len(found) == len(NULLS) + 2
+        assert len(found) == len(NULLS) + 3
         for each in found:
             assert any(caveat.startswith(f"{said}: not to be compared") for caveat in each["caveats"])
             assert each["unit_of_inference"] == over

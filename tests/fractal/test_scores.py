@@ -216,3 +216,23 @@ def test_tables_that_cannot_be_read(tmp_path: Path, text: str, words: str) -> No
 def test_three_checkpoints_are_too_few(rng: np.random.Generator) -> None:
     with pytest.raises(WeightsError, match=r"3 checkpoints .* needs 4"):
         correlate(np.arange(3.0), np.arange(3.0), np.arange(3.0), rng)
+
+
+@pytest.mark.parametrize("steps", [2.0 ** np.arange(14), np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]), None])
+def test_curves_of_the_step_alone_are_not_tied(rng: np.random.Generator, steps: np.ndarray | None) -> None:
+    """Independent curves that saturate at onsets of their own, with little noise, on three schedules."""
+    if steps is None:
+        steps = np.array([0, *2.0 ** np.arange(10), *np.arange(1000, 160_000, 10_000)])
+    clock = np.log1p(steps)
+    found = []
+    for _ in range(300):
+        curves = []
+        for _ in range(2):
+            onset, slope = rng.uniform(0.2, 0.8) * clock[-1], rng.uniform(0.5, 2.0)
+            curves.append(1 / (1 + np.exp(-slope * (clock - onset))) + rng.normal(0, 0.02, len(clock)))
+        value, n = partial(*curves, clock), len(clock)
+        found.append(fisher(value, n, given=degree(n), inflation=inflation(*curves, clock)))
+    low, high = np.array([each[:2] for each in found]).T
+    known = np.isfinite(low)
+    assert np.mean(low[known] > 0) <= 0.10
+    assert np.mean(high[known] < 0) <= 0.06

@@ -73,7 +73,7 @@ def test_a_fresh_network_is_not_called_emerged(tmp_path: Path, rng: np.random.Ge
 def test_a_single_checkpoint_is_counted_from_a_simulated_beginning(rng: np.random.Generator) -> None:
     """Weights as the config says they were drawn have not emerged."""
     result = study([held(noise(rng, 0.05), initializer_range=0.05)], settings=QUICK)
-    assert "deviation 0.05 (initializer_range of the config)" in result.attrs["reference"]
+    assert "deviation 0.05 (initializer_range of the config" in result.attrs["reference"]
     assert result["initial"].sizes == {"grid": 2, "initialisation": 3, "exponent": 2}
     assert abs(float(result["emergence"].sel(grid="official").isel(step=0))) < 0.1
     found = said(result)

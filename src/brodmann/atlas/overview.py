@@ -144,6 +144,7 @@ _SHORT = {
     "emergence_rises": "degree of emergence since the beginning",
     "emergence_beyond_matched_scale": "emergence beyond noise of the same scale",
     "emergence_scale_free": "emergence in units of each matrix's scale",
+    "scale_free_beyond_permuted_entries": "in units of scale, beyond the same entries",
     "widens_then_drifts": "spectrum widens, then drifts further than noise's",
 }
 

@@ -15,7 +15,7 @@ import xarray as xr
 from brodmann.fractal import emergence
 from brodmann.fractal.claims_course import widens
 from brodmann.fractal.claims_scores import scored
-from brodmann.fractal.compared import NULLS
+from brodmann.fractal.compared import NOISE, NULLS
 from brodmann.fractal.emergence import Estimate
 from brodmann.fractal.network import COMMON
 from brodmann.fractal.scores import FEWEST
@@ -26,8 +26,6 @@ from brodmann.stats.finding import UNTESTED
 SOURCE = "Xiao et al. 2025, arXiv 2402.09099"
 _OVERLAP = 0.1
 """Share of the neurons in one sample from which samples are said to overlap."""
-_SHAPES = ("matched_scale", "permuted_entries")
-"""Nulls without neurons that differ, which a scale-free degree must exceed."""
 _OFFICIAL = "1/|w| in whole numbers: the released code's grid, on which noise that only grows emerges too"
 
 
@@ -35,7 +33,7 @@ def findings(result: xr.Dataset, seed: int) -> tuple[Finding, ...]:
     """All claims that a result allows, p values corrected for their number."""
     found = [_rises(result, seed)]
     found += [_beyond(result, null, seed) for null in result["null"].values.tolist()]
-    found.append(_scale_free(result, seed))
+    found += [_scale_free(result, seed), _scale_free_beyond(result, seed)]
     if result.sizes["step"] >= FEWEST:
         found.append(widens(result, seed, SOURCE, _size(result), _unit(result), _manner(result)))
     if "score_partial" in result:
@@ -88,6 +86,8 @@ def _no_spectrum(result: xr.Dataset, grid: str) -> list[str]:
 
 def _no_noise(result: xr.Dataset) -> list[str]:
     """Why noise is no comparison, if so."""
+    if result.attrs.get("mixed_formats") and (_coarse(result) or not result.attrs.get("own_start")):
+        return [f"{UNTESTED}: the checkpoints are stored in different formats, and rounding alone moves the number"]
     unknown = [form for form in _coarse(result) if not can_write(form)]
     if not unknown:
         return []
@@ -158,24 +158,51 @@ def _common(result: xr.Dataset) -> str:
 
 
 def _scale_free(result: xr.Dataset, seed: int) -> Finding:
+    """Whether there is more than noise of any scale would give."""
     found = _estimate(result, "scale_free")
-    last = result.sel(grid="scale_free").isel(step=-1)
-    nulls = {NULLS[name].words: last["null_emergence"].sel(null=name).values for name in _SHAPES}
+    null = result["null_emergence"].sel(grid="scale_free", null="matched_scale").isel(step=-1).values
+    claim = "In units of each matrix's own scale, the weight graph has a positive degree of emergence, beyond noise"
     said = ["rms/|w| on 40 geometric radii: a matrix that only grows does not change"]
-    claim = "In units of each matrix's own scale, the weight graph has a positive degree of emergence"
-    first = result.sel(grid="scale_free").isel(step=0)
-    begun = (
-        [float(first[name]) for name in ("alpha0", "width")]
-        if "initial" not in result else result["initial"].sel(grid="scale_free").values.mean(axis=0).tolist()
-    )  # fmt: skip
-    now = [float(last[name]) for name in ("alpha0", "width")]
-    said.insert(
-        0, f"on this grid alpha0 went from {begun[0]:.3g} to {now[0]:.3g}, width from {begun[1]:.3g} to {now[1]:.3g}"
+    why = [*_no_noise(result), *_no_spectrum(result, "scale_free"), *_torn(result, found)]
+    return _concluded(
+        "emergence_scale_free", claim, found, {NOISE.words: null}, result, seed, [*why, *said], "scale_free"
     )
-    why = [*_no_noise(result), *_no_spectrum(result, "scale_free")]
+
+
+def _scale_free_beyond(result: xr.Dataset, seed: int) -> Finding:
+    """Whether that is where the entries stand, and not what they are."""
+    at = result.sel(grid="scale_free", null="permuted_entries").isel(step=-1)
+    low, high = (float(each) for each in at["excess_interval"].values)
+    found, null = Estimate(float(at["excess"]), low, high, np.nan), NULLS["permuted_entries"]
+    drawn, p = at["null_emergence"].values, float(at["excess_p"])
+    why = [*(_no_start(result) if result.attrs.get("guessed") else []), *_no_spectrum(result, "scale_free")]
+    why += _torn(result, _estimate(result, "scale_free"))
+    untested = any(each.startswith(UNTESTED) for each in why)
+    claim = "In units of each matrix's own scale, that degree exceeds the one of the same entries in random places"
+    own = f"the null's own degree is {np.nanmean(drawn):.3g}"
+    return conclude(
+        "scale_free_beyond_permuted_entries", claim, estimate=found.value,
+        interval=(-np.inf, np.inf) if untested else _interval(found), nulls={null.words: drawn - np.nanmean(drawn)},
+        p_values={null.words: p if np.isfinite(p) and not untested else 1.0},
+        units="degree of emergence, above the null", n=_size(result), unit_of_inference=_unit(result), source="",
+        seed=seed, caveats=_in_order([*why, *_undefined(found), own, *_words(result, "scale_free")]),
+    )  # fmt: skip
+
+
+def _torn(result: xr.Dataset, found: Estimate) -> list[str]:
+    """Why a product of two exponents says nothing, where they went opposite ways; and how they went."""
+    grid = result.sel(grid="scale_free")
+    now = [float(grid[name].values[-1]) for name in ("alpha0", "width")]
+    begun = [float(grid[name].values[0]) for name in ("alpha0", "width")]
+    if "initial" in grid:
+        begun = grid["initial"].values.mean(axis=0).tolist()
+    went = f"on this grid alpha0 went from {begun[0]:.3g} to {now[0]:.3g}, width from {begun[1]:.3g} to {now[1]:.3g}"
     if found.high < 0 and now[1] > begun[1]:
-        why.append(f"{UNTESTED}: the spectrum widened while alpha0 rose; a product of both does not say which counts")
-    return _concluded("emergence_scale_free", claim, found, nulls, result, seed, [*why, *said], "scale_free")
+        return [
+            f"{UNTESTED}: the spectrum widened while alpha0 rose; a product of both does not say which counts",
+            went,
+        ]
+    return [went]
 
 
 def _concluded(

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from brodmann.errors import WeightsError
-from brodmann.fractal.scores import FEWEST, LEAST_GIVEN, correlate, fisher, lower_is_better
+from brodmann.fractal.scores import FEWEST, LEAST_GIVEN, correlate, degree, fisher, lower_is_better
 from brodmann.stats import Finding, conclude
 from brodmann.stats.finding import UNTESTED
 
@@ -117,7 +117,7 @@ def _scored(result: xr.Dataset, name: str, seed: int, source: str, manner: str) 
     n, sign = int(at["score_count"]), int(at["score_sign"])
     value = sign * float(at["score_partial"])
     inflated = float(at["score_inflation"])
-    low, high, p = fisher(value, n, given=1, inflation=inflated)
+    low, high, p = fisher(value, n, given=degree(n), inflation=inflated)
     turned = ["lower is better: the score is negated for this estimate"] if sign < 0 else []
     return conclude(
         f"emergence_goes_with_{slug(name)}",

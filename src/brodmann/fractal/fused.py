@@ -37,28 +37,33 @@ def search(block, cells, below, steps, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def count_columns(codes, first, counts):  # type: ignore[no-untyped-def]
+def count_columns(codes, first, run, counts):  # type: ignore[no-untyped-def]
     """Add each column's codes (row, column) to its row of counts (half, column, code).
 
-    Rows, of which this block's first is the matrix's ``first``, go to the halves in turn; counts of one half get all.
+    Runs of rows, of which this block's first is the matrix's ``first``, go to the halves in turn; of one half all do.
     """
     halves = counts.shape[0]
     rows, columns = codes.shape
     for start in range(0, columns, _COLUMNS):
         stop = min(start + _COLUMNS, columns)
         for i in range(rows):
-            half = (first + i) % halves
+            half = ((first + i) // run) % halves
             for j in range(start, stop):
                 counts[half, j, codes[i, j]] += np.uint32(1)
 
 
 @njit(**_JIT)
-def count_rows(codes, counts):  # type: ignore[no-untyped-def]
-    """Add each row's codes (row, column) to its row of counts (half, row, code); columns go to the halves in turn."""
+def count_rows(codes, run, counts):  # type: ignore[no-untyped-def]
+    """Add each row's codes (row, column) to its row of counts (half, row, code).
+
+    Runs of columns go to the halves in turn.
+    """
     halves = counts.shape[0]
     for i in range(codes.shape[0]):
-        for j in range(codes.shape[1]):
-            counts[j % halves, i, codes[i, j]] += np.uint32(1)
+        for start in range(0, codes.shape[1], run):
+            half = (start // run) % halves
+            for j in range(start, min(start + run, codes.shape[1])):
+                counts[half, i, codes[i, j]] += np.uint32(1)
 
 
 @njit(**_JIT)

@@ -1,7 +1,7 @@
 """What weights were before training, where no checkpoint says: deviations by the published rule of an architecture.
 
 Used for models without a step 0, and marked wherever it is shown. The config's `initializer_range` decides, with these
-exceptions: the Pythia suite up to 2.8b, known by its widths and depths, was trained with a variance of 2/(5 d) into a
+exceptions: the Pythia suite up to 2.8b, known by width, depth and vocabulary, began with a variance of 2/(5 d) into a
 layer and a deviation of 2/(L sqrt(d)) out of it (`small_init` and `wang_init`), though its configs say 0.02, and of its
 larger models what writes to the stream was divided by sqrt(2 L); GPT-2 does so
 too; T5 goes by the number of inputs. A file that names none (GGUF) leaves a guess, and what is counted from a guess is
@@ -23,6 +23,9 @@ _WIDTH = ("hidden_size", "n_embd", "d_model", "dim")
 _OUT = ("attention_out", "mlp_out")
 _PYTHIA = {(128, 6), (256, 6), (512, 6), (768, 12), (1024, 24), (2048, 16), (2048, 24), (2560, 32)}
 """Width and depth of the suite's models up to 2.8b."""
+_GUESS = "a guess: the files name none"
+_VOCABULARY = (50_000, 51_200)
+"""Sizes of the suite's vocabulary, padded as its checkpoints are."""
 _PYTHIA_LARGE = {(4096, 32), (5120, 36)}
 
 
@@ -51,14 +54,15 @@ def initialisation(config: Mapping[str, Any], chain: Sequence[Edges], deviation:
         What the user says; it stands in for the config's.
     """
     depth, width = _first(config, _DEPTH), _first(config, _WIDTH)
+    suite = (width, depth) if _VOCABULARY[0] <= _first(config, ("vocab_size",)) <= _VOCABULARY[1] else None
     family, named = str(config.get("model_type", "")), _first(config, _RANGE)
     into = out = deviation or named or _USUAL
     if deviation:
         said = f"normal, deviation {into:.4g}, as given"
-    elif family == "gpt_neox" and (width, depth) in _PYTHIA:
+    elif family == "gpt_neox" and suite in _PYTHIA:
         into, out = float(np.sqrt(2 / (5 * width))), 2 / (depth * np.sqrt(width))
         said = f"normal, deviation {into:.4g} into layers and {out:.4g} out of them (the Pythia suite's rule)"
-    elif family == "gpt_neox" and (width, depth) in _PYTHIA_LARGE:
+    elif family == "gpt_neox" and suite in _PYTHIA_LARGE:
         into, out = _USUAL, _USUAL / float(np.sqrt(2 * depth))
         said = f"normal, deviation {into:.4g} into layers and {out:.4g} out of them (measured of Pythia 6.9b at step 0)"
     elif family == "t5":
@@ -70,7 +74,7 @@ def initialisation(config: Mapping[str, Any], chain: Sequence[Edges], deviation:
         out = into / float(np.sqrt(2 * depth))
         said = f"normal, deviation {into:.4g}, and {out:.4g} for what writes to the stream (GPT-2's rule)"
     else:
-        source = "initializer_range of the config" if named else "a guess: the files name none"
+        source = "initializer_range of the config, unless that was left as it is" if named else _GUESS
         said = f"normal, deviation {into:.4g} ({source})"
     found = {piece.name: (out if edges.kind in _OUT else into) for edges in chain for piece in edges.tensors}
     return Initialisation(found, said, guessed=not (deviation or named or (family == "gpt_neox" and into != out)))

@@ -160,7 +160,7 @@ class LayerGraph:
         for source in self.sources:
             counts = np.zeros((self.sizes[source], grid.bad + 1), np.uint32)
             for _, distances in self.from_layer(source, grid.high):
-                fused.count_rows(grid.codes(distances), counts[None])
+                fused.count_rows(grid.codes(distances), 1 << 30, counts[None])
             found[source] = counts[:, : grid.bad]
         return found
 
@@ -178,7 +178,7 @@ class LayerGraph:
                 others = np.ones(distances.shape, dtype=bool)
                 others[np.arange(len(nodes)), nodes] = False  # a neuron is no path to itself
                 rest = distances[others].reshape(len(nodes), -1)
-                fused.count_rows(grid.codes(rest), counts[None, rows[0] : rows[-1] + 1])
+                fused.count_rows(grid.codes(rest), 1 << 30, counts[None, rows[0] : rows[-1] + 1])
             found[name] = counts[:, : grid.bad]
         return found
 

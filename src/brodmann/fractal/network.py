@@ -141,7 +141,7 @@ def measure(
             )
         )  # fmt: skip
         explained.append(r_squared)
-        sampler.add(layer.name, chosen, log_mu, counts > 0)
+        sampler.add(layer.name, chosen, log_mu, counts)
         if split is not None and layer.half is not None:
             half = layer.half[chosen][:, 1 : grid.beyond][:, inside]
             split.add(log_mu, counts, [(_log_mass(part), part) for part in (half, counts - half)])

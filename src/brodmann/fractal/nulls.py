@@ -20,6 +20,10 @@ from brodmann.fractal.one_hop import Codes, Counts
 Array = NDArray[np.float64]
 
 
+_TAIL = 4.0
+"""Deviations from which too few of the rounded numbers are left to count."""
+
+
 def code_probabilities(
     grid: Grid, deviations: Sequence[float], scales: Sequence[float], rounded: Sequence[Array | None] = ()
 ) -> Array:
@@ -60,7 +64,10 @@ def code_probabilities(
             if known is None:
                 longer *= 1 - erfc(least / np.sqrt(2))
             else:
-                longer *= np.searchsorted(known, least) / len(known)
+                # the largest number of a block is kept exactly, so that the tail is the normal one's
+                longer *= np.where(
+                    least > _TAIL, 1 - erfc(least / np.sqrt(2)), np.searchsorted(known, least) / len(known)
+                )
     within = np.concatenate([1 - longer, [1.0]])
     return np.clip(np.diff(within, prepend=0.0), 0.0, 1.0)
 
@@ -111,5 +118,5 @@ def row_permuted_counts(
     for codes in taken:
         for counts, state in zip(found, states, strict=True):
             fused.shuffle_rows(codes, state)  # each shuffle goes on from the one before: all are uniform
-            fused.count_columns(codes, 0, counts[None])
+            fused.count_columns(codes, 0, 1 << 30, counts[None])
     return [counts[:, : grid.bad] for counts in found]

@@ -18,6 +18,8 @@ from brodmann.fractal.grids import Grid, Storage, table, widen
 Codes = NDArray[np.uint16]
 Counts = NDArray[np.uint32]
 
+_RUNS = 16
+"""Runs of neighbouring target neurons that go to two halves in turn."""
 _BLOCK = 1 << 19
 """Codes held at a time."""
 
@@ -150,7 +152,10 @@ def count_edges(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) ->
 
 
 def count_halves(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) -> tuple[Counts, Counts]:
-    """As `count_edges`, of all target neurons and of every second one."""
+    """As `count_edges`, of all target neurons and of half of them: every second of sixteen runs of neighbours.
+
+    Neighbours belong together (heads), so that neurons one by one would put half of each head into either half.
+    """
     even, odd = _counted(matrices, grid, rms, halves=2)
     return odd + even, even.copy()  # neither holds on to the table of both
 
@@ -158,13 +163,14 @@ def count_halves(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float]) -
 def _counted(matrices: Sequence[Matrix], grid: Grid, rms: Sequence[float], halves: int) -> NDArray[np.uint32]:
     """Counts by half, source and code; the target neurons go to the halves in turn."""
     by_row = matrices[0].sources_are_rows
+    run = max(1, -(-matrices[0].targets // _RUNS))
     counts = np.zeros((halves, matrices[0].sources, grid.bad + 1), np.uint32)
     at = 0
     for codes in edge_codes(matrices, grid, rms):
         if by_row:
-            fused.count_rows(codes, counts[:, at : at + len(codes)])
+            fused.count_rows(codes, run, counts[:, at : at + len(codes)])
         else:
-            fused.count_columns(codes, at, counts)
+            fused.count_columns(codes, at, run, counts)
         at += len(codes)
     if counts[:, :, grid.bad].any():
         names = " or ".join(each.name for each in matrices)

@@ -143,7 +143,7 @@ def path_counts(lengths: Sequence[Step], grid: Grid) -> list[NDArray[np.uint32]]
             codes = grid.codes(distances)
             if counts is None:
                 counts = np.zeros((len(codes), grid.beyond + 1), np.uint32)
-            fused.count_rows(codes, counts[None])
+            fused.count_rows(codes, 1 << 30, counts[None])
         assert counts is not None
         found.append(counts)
     return found

@@ -45,30 +45,30 @@ class Sums:
     def __init__(self, networks: int, ends: Array, radii: Array, *, all_radii: bool) -> None:
         self.ends, self.radii, self.all_radii = ends, radii, all_radii
         self.powers = np.zeros((2 * len(ends), networks, len(radii)))
-        self.logs, self.there = np.zeros((networks, len(radii))), np.zeros((networks, len(radii)))
+        self.logs, self.edges = np.zeros((networks, len(radii))), np.zeros((networks, len(radii)))
         self.neurons = np.zeros(networks)
 
-    def add(self, times: Float[Array, "network neuron"], log_mu: Array, there: NDArray[np.bool_]) -> None:
+    def add(self, times: Float[Array, "network neuron"], log_mu: Array, edges: NDArray[np.unsignedinteger]) -> None:
         """Add neurons, as often as each network has them."""
         for at, order in enumerate(self.ends):
             powers = np.exp(order * log_mu)
             self.powers[2 * at] += times @ powers
             self.powers[2 * at + 1] += times @ (powers * log_mu)
         self.logs += times @ log_mu
-        self.there += times @ there.astype(float)
+        self.edges += times @ edges.astype(float)
         self.neurons += times.sum(axis=1)
 
     def moved(self, less: "Sums", more: "Sums") -> "Sums":
         """Networks of these neurons without some and with others."""
         found = Sums(1, self.ends, self.radii, all_radii=self.all_radii)
-        for name in ("powers", "logs", "there", "neurons"):
+        for name in ("powers", "logs", "edges", "neurons"):
             setattr(found, name, getattr(self, name) - getattr(less, name) + getattr(more, name))
         return found
 
     def exponents(self, common: int = 0) -> Replicates:
-        """alpha0 and width of each network; with ``common`` on the radii at which so many neurons have an edge."""
+        """alpha0 and width of each network; with ``common`` on the radii that so many edges have."""
         least = max(common, 0.5) if common or not self.all_radii else -1.0
-        inside = (self.there > least - 0.5).astype(float)
+        inside = (self.edges > least - 0.5).astype(float)
         x = np.log(self.radii) * inside
         x = (x - x.sum(axis=1, keepdims=True) / inside.sum(axis=1, keepdims=True)) * inside
         size = np.square(x).sum(axis=1)
@@ -88,17 +88,17 @@ class Sampler:
         self._draws, self._seed = draws, seed
         self._sums = Sums(draws, ends, radii, all_radii=all_radii)
 
-    def add(self, name: str, kept: NDArray[np.bool_], log_mu: Array, there: NDArray[np.bool_]) -> None:
+    def add(self, name: str, kept: NDArray[np.bool_], log_mu: Array, edges: NDArray[np.unsignedinteger]) -> None:
         """Draw neurons of a layer."""
         if not self._draws or not kept.any():
             return
         rng = np.random.default_rng([self._seed, zlib.crc32(name.encode())])
         # all neurons are drawn, kept or not: a checkpoint at which one has too few edges keeps the others' draws
         times = rng.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), size=self._draws)[:, kept]
-        self._sums.add(times.astype(float), log_mu, there)
+        self._sums.add(times.astype(float), log_mu, edges)
 
     def take(self, common: int = 0) -> Replicates | None:
-        """All replicates; with ``common`` on the radii at which so many neurons have an edge."""
+        """All replicates; with ``common`` on the radii that so many edges have."""
         return self._sums.exponents(common) if self._draws else None
 
 
@@ -120,10 +120,10 @@ class Split:
         """Add a layer's neurons: their logarithms of mass and their counts, of all targets and of each half."""
         once = np.ones((1, len(log_mu)))
         own, parts = self._new(), [self._new() for _ in halves]
-        own.add(once, log_mu, counts > 0)
-        self._whole.add(once, log_mu, counts > 0)
+        own.add(once, log_mu, counts)
+        self._whole.add(once, log_mu, counts)
         for part, (logs, some) in zip(parts, halves, strict=True):
-            part.add(once, logs, some > 0)
+            part.add(once, logs, some)
         self._layers.append((own, parts))
 
     def take(self) -> Replicates | None:

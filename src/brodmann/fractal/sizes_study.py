@@ -21,7 +21,7 @@ from brodmann.errors import SettingsError
 from brodmann.fractal.claims import SOURCE
 from brodmann.fractal.claims_scores import slug, untied
 from brodmann.fractal.compared import NOISE
-from brodmann.fractal.scores import FEWEST, LEAST, fisher, inflation, lower_is_better, read_scores
+from brodmann.fractal.scores import FEWEST, LEAST, degree, fisher, lower_is_better, read_scores
 from brodmann.fractal.scores import partial as partial_correlation
 from brodmann.fractal.study import study as one_model
 from brodmann.models.chains import chain
@@ -175,13 +175,13 @@ def _by_size(result: xr.Dataset, seed: int) -> Finding:
 def _by_score(result: xr.Dataset, task: str, seed: int) -> Finding:
     """Whether what a model has beyond noise of its own scale goes with its score, given log size."""
     emergence, noise, size = _beyond_noise(result)
-    falls = lower_is_better(task.rpartition(" (")[2])
+    falls = lower_is_better(task.partition(" (")[2])
     score = result["score"].sel(task=task).values * (-1 if falls else 1)
     known = np.isfinite(emergence - noise) & np.isfinite(score)
     n = int(known.sum())
     held = (emergence - noise)[known], score[known], size[known]
     value = partial_correlation(*held) if n >= FEWEST else float("nan")
-    low, high, p = fisher(value, n, given=1, inflation=inflation(*held) if n >= FEWEST else 1.0)
+    low, high, p = fisher(value, n, given=degree(n))
     first = untied(value, n, "models", "size")
     if n < FEWEST:
         first = [f"{n} models have both numbers: an order needs {FEWEST}"]

@@ -138,6 +138,7 @@ def study(
         "own_start": int(own_start),
         "guessed": int(not own_start and bool(measured[0]["guessed"])),
         "formats": json.dumps(measured[-1]["formats"].tolist()),
+        "mixed_formats": int(any(each["formats"].tolist() != measured[0]["formats"].tolist() for each in measured)),
         "mode": modes.words(settings),
         "sampled": settings.sampled,
         "samples": settings.samples if settings.sampled else 0,
@@ -295,9 +296,8 @@ def _emerged(measured: Sequence[Arrays], result: xr.Dataset, own_start: bool) ->
                 # a null's own beginning where it has one: noise of step 0's size, drawn with the same seed
                 first = nulls[g, k, :, 0, :2].T if own_start else np.array([[start.point.alpha0], [start.point.width]])
                 of_nulls[g, k, :, s] = emergence.degree(nulls[g, k, :, s, 0], nulls[g, k, :, s, 1], first[0], first[1])
-                beyond = emergence.above(found, of_nulls[g, k, :, s])
+                beyond, p[g, k, s] = now.beyond(start, nulls[g, k, :, s], nulls[g, k, :, 0] if own_start else None)
                 excess[g, k, s], within[g, k, s] = beyond.value, (beyond.low, beyond.high)
-                p[g, k, s] = emergence.p_above(found, of_nulls[g, k, :, s])
     variables: dict[str, Any] = {
         "emergence": (("grid", "step"), value), "emergence_deviation": (("grid", "step"), deviation),
         "emergence_interval": (("grid", "step", "bound"), bounds), "common_emergence": (("grid", "step"), common),
@@ -316,7 +316,7 @@ class _Place:
     """One checkpoint on one grid, or the beginning: its exponents and what chance does to them."""
 
     def __init__(self, kept: Arrays, grid: str) -> None:
-        numbers = kept[f"{grid}.scalars"].astype(float)
+        self.grid, numbers = grid, kept[f"{grid}.scalars"].astype(float)
         self.point, self.common = (Point(float(numbers[at]), float(numbers[at + 1])) for at in (0, 6))
         drawn = kept[f"{grid}.replicates"].astype(float)
         self.drawn, self.common_drawn = Replicates(*drawn[:2]), Replicates(*drawn[2:])
@@ -324,13 +324,44 @@ class _Place:
 
     def emerged(self, start: "_Place") -> Estimate:
         """Degree of emergence since the beginning."""
+        return emergence.holding(self._all(start), self.common_emerged(start))
+
+    def beyond(
+        self, start: "_Place", null: NDArray[np.float64], null_start: NDArray[np.float64] | None
+    ) -> tuple[Estimate, float]:
+        """What it exceeds a null by, and p; on all radii, with an interval that holds that of common radii.
+
+        Both are taken apart and then held together: what a handful of edges adds, it adds to the null too.
+
+        Parameters
+        ----------
+        start
+            The beginning.
+        null, null_start : (draw, 4)
+            Exponents of the null now and at its own beginning; None: it has that of the network.
+        """
+        if start is self:
+            return Estimate(0.0, 0.0, 0.0, 0.0), float("nan")
+        every, common = (
+            (self._all(start), start.point, slice(0, 2)), (self.common_emerged(start), start.common, slice(2, 4)),
+        )  # fmt: skip
+        found, p = [], []
+        for own, point, columns in (every, common):
+            later = null[:, columns].T
+            first = null_start[:, columns].T if null_start is not None else np.array([[point.alpha0], [point.width]])
+            drawn = emergence.degree(later[0], later[1], first[0], first[1])
+            found.append(emergence.above(own, drawn))
+            p.append(emergence.p_above(own, drawn))
+        return emergence.holding(*found), max(p, key=lambda each: (each != each, each))  # not a number is the hardest
+
+    def _all(self, start: "_Place") -> Estimate:
         error = emergence.targets_error(self.halves, start.halves)
-        found = emergence.interval(self.point, start.point, self.drawn, start.drawn, among_targets=error)
-        return emergence.holding(found, self.common_emerged(start))
+        return emergence.interval(self.point, start.point, self.drawn, start.drawn, among_targets=error)
 
     def common_emerged(self, start: "_Place") -> Estimate:
-        """The same on the radii that many edges have."""
-        return emergence.interval(self.common, start.common, self.common_drawn, start.common_drawn)
+        """The degree on the radii that many edges have."""
+        error = emergence.targets_error(self.halves, start.halves) if self.grid != GRIDS[0] else 0.0
+        return emergence.interval(self.common, start.common, self.common_drawn, start.common_drawn, among_targets=error)
 
 
 def _start(first: _Place, initial: NDArray[np.float64] | None) -> _Place:
