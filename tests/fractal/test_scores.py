@@ -11,7 +11,7 @@ from tests.conftest import DATA, SHARED
 from brodmann.errors import WeightsError
 from brodmann.fractal.baselines import eigenvalues, hill_exponent, stable_rank
 from brodmann.fractal.claims_scores import correlations, scored
-from brodmann.fractal.scores import correlate, fisher, lower_is_better, partial, read_scores
+from brodmann.fractal.scores import correlate, degree, fisher, inflation, lower_is_better, partial, read_scores
 from brodmann.stats import Finding
 
 TABLE = SHARED / "pythia" / "pythia_zero_shot_acc.csv"

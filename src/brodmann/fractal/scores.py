@@ -27,7 +27,7 @@ LEAST = 6
 LEAST_GIVEN = 8
 """Fewest points of an interval of a partial correlation."""
 
-_CUBIC = 14
+_CUBIC = 11
 """Points from which a cubic is taken out of ranks."""
 
 _LOWER = {
@@ -80,7 +80,7 @@ def fisher(
 
     Fisher's transform with the variance (1 + rho^2 / 2) / (n - 3) of Bonett and Wright (2000), less one degree for
     each column that was taken out. A perfect order is taken for the nearest other one, in which two neighbours have
-    changed places: rho = 1 - 12 / (n (n^2 - 1)).
+    changed places: rho = 1 - 12 / (n (n^2 - 1)). With columns taken out, Student's t takes the place of the normal.
 
     Parameters
     ----------
@@ -109,9 +109,10 @@ def fisher(
     most = 1 - 12 / (n * (n**2 - 1))
     held = float(np.clip(value, -most, most))
     centre, deviation = float(np.arctanh(held)), float(np.sqrt((1 + held**2 / 2) * inflation / (n - 3 - given)))
-    half = float(stats.norm.ppf(0.5 + level / 2)) * deviation
+    spread = stats.t(n - 2 - given) if given else stats.norm  # few points are left once columns are taken out
+    half = float(spread.ppf(0.5 + level / 2)) * deviation
     low, high = (float(np.tanh(centre + each)) for each in (-half, half))
-    return min(low, value), max(high, value), float(stats.norm.sf(centre / deviation))
+    return min(low, value), max(high, value), float(spread.sf(centre / deviation))
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def _quantiles(drawn: Float[Array, "draw value"], ends: list[float]) -> tuple[li
 
 
 def degree(n: int) -> int:
-    """Degree of the polynomial in the ranks of what is given that is taken out of n points: 3 from 14 on, else 1.
+    """Degree of the polynomial in the ranks of what is given that is taken out of n points: 3 from 11 on, else 1.
 
     Two curves that are functions of the step alone have ranks that bend with it; a straight line leaves them tied (of
     independent saturating curves at 27 checkpoints a quarter were called tied; a cubic leaves 7 %).
