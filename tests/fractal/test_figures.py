@@ -223,6 +223,15 @@ def test_a_flagged_curve_is_no_result(series):
     assert not any(t["xaxis"] == "x2" for t in bands)
 
 
+def test_a_flagged_single_checkpoint_is_no_result(one):
+    folded = one.assign_attrs(flags=json.dumps({"official": [], "scale_free": ["f rises above 0, to 0.4"]}))
+    panels = _panels(folded)
+    assert "on the scale-free grid the fit describes no spectrum and E means nothing" in panels["emergence"].title
+    headings = [n["text"] for n in panels["emergence"].figure["layout"]["annotations"] if n.get("name") == "heading"]
+    assert headings == ["Official grid", "Scale-free grid: no spectrum, so E means nothing"]
+    assert "this is no spectrum: the curve folds back" in panels["spectra"].title
+
+
 def test_ticks_of_training_name_the_last_checkpoint():
     for steps in ([0, *(2.0**k for k in range(13))], [0, 1, 2, 4, 8, 512, 1000, 143000], [1000, 2000, 143000]):
         axis = Training(np.array(steps)).axis()

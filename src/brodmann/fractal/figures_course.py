@@ -257,7 +257,7 @@ def of_one(dataset: xr.Dataset) -> Panel | None:
         within = here["emergence_interval"].values
         tip = f"{_TRAINED}: {fit(value, within)} {given(within)}"
         traces += [_dots(np.array([value]), row, _TRAINED, look.WEIGHTS, 10, axis, [tip])]
-        notes += [heading(GRIDS[grid].capitalize(), axis)]
+        notes += [heading(f"{GRIDS[grid].capitalize()}{'' if is_spectrum(dataset, grid) else _MEANS_NOTHING}", axis)]
     figure = layout(
         {"title": "degree of emergence E (no unit)"}, {"title": "", **named_rows(names)}, columns=2, annotations=notes,
         shapes=[_zero(axis) for axis in ("", "2")], height=110 + 42 * len(names),

@@ -98,7 +98,7 @@ def against_size(dataset: xr.Dataset) -> Panel | None:
         f"nulls, among them {NOISE.short}; they are moved aside so that all are seen. Where the stroke holds the grey, "
         "E says no more than that the weights have grown, or that their sizes are spread as they are.",
         description=f"Degree of emergence over the number of weights. {title}",
-        detail="Each model is counted from networks drawn from its own published initialisation. The interval also "
+        detail="Each model is counted from networks drawn from its own initialisation. The interval also "
         "holds E on the radii that many edges have, with its own interval, so the dot need not lie in the middle.",
     )  # fmt: skip
 

@@ -158,15 +158,7 @@ def summary(dataset: xr.Dataset) -> str:
         f"The degree of emergence E compares with {start(dataset)}: it is the ratio of the spectrum's widths times the "
         "logarithm of the factor by which alpha0 has fallen. "
     )
-    text += f"{_on_official(dataset)} {_beyond_noise(dataset)} {_on_scale_free(dataset)}"
-    if not is_series(dataset):
-        return text
-    here = dataset.sel(grid="official")
-    alpha0, width = (moved(*(float(here[name].values[at]) for at in (0, -1))) for name in ("alpha0", "width"))
-    return (
-        f"{text} Between {when(dataset, 0)} and {when(dataset, -1)}, on the official grid, alpha0 {alpha0} and the "
-        f"width of the spectrum {width}."
-    )
+    return f"{text}{_on_official(dataset)} {_beyond_noise(dataset)} {_on_scale_free(dataset)}"
 
 
 def mode(dataset: xr.Dataset) -> str:
