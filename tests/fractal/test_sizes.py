@@ -51,9 +51,19 @@ def test_order_of_planted_models(tmp_path: Path, rng: np.random.Generator) -> No
     assert "do not differ" in sized.sentence()
     drawn = chapter(result, result)
     assert [panel.name for panel in drawn.panels] == ["fractal-size", "fractal-size-scores"]
-    dots = next(trace for trace in drawn.panels[0].figure["data"] if trace["mode"] == "markers")
+    figure = drawn.panels[0].figure
+    dots = next(trace for trace in figure["data"] if trace["mode"] == "markers" and not trace["name"])
     assert dots["y"] == emergence.tolist()
     np.testing.assert_allclose(dots["x"], np.log10(196_608))
+    noises = next(trace for trace in figure["data"] if trace["name"] == "noise of the same scale")
+    assert noises["mode"] == "markers"  # models are no course: nothing joins them
+    assert noises["y"] == result["null_emergence"].sel(grid="official", null="matched_scale").values.tolist()
+    across = figure["layout"]["xaxis"]
+    assert len(across["tickvals"]) >= 2
+    assert all(across["range"][0] < at < across["range"][1] for at in across["tickvals"])
+    names = {n["text"]: n["y"] for n in figure["layout"]["annotations"] if n["xref"] == "x" and "name" not in n}
+    tops = result["emergence_interval"].sel(grid="official").values[:, 1]
+    assert all(names[name] > top for name, top in zip(result["model"].values, tops, strict=True))
 
 
 def _family(

@@ -7,7 +7,6 @@ import xarray as xr
 
 from brodmann import look
 from brodmann.fractal.compared import PLAIN
-from brodmann.fractal.figures_text import given
 from brodmann.page import Panel
 from brodmann.plotting import has, heading, layout, line, named_rows, note, text_number
 
@@ -19,12 +18,14 @@ def scores(dataset: xr.Dataset) -> Panel | None:
     """Correlations over checkpoints, a row of three dot plots for each score."""
     if not has(dataset, "score_spearman"):
         return None
-    compared = [str(name) for name in reversed(dataset["compared"].values.tolist())]
+    forms = [form for form in _FORMS if has(dataset, f"score_{form}")]
+    drawn_at_all = np.isfinite([dataset[f"score_{form}"].values for form in forms]).any(axis=(0, 1))
+    compared = [str(name) for name in dataset["compared"].values[drawn_at_all][::-1]]
     traces: list[dict[str, Any]] = []
     notes, shapes = [], []
     for k, score in enumerate(dataset["score"].values.tolist()):
-        for m, form in enumerate(_FORMS):
-            place = 3 * k + m
+        for m, form in enumerate(forms):
+            place = len(forms) * k + m
             axis = str(place + 1) if place else ""
             here = dataset.sel(score=score)
             drawn, said, marks = _dots(here, form, compared, axis)
@@ -35,26 +36,55 @@ def scores(dataset: xr.Dataset) -> Panel | None:
     rows = named_rows([_called(name) for name in compared])
     figure = layout(
         {"title": "correlation over checkpoints", "range": [-1.08, 1.08], "tickvals": [-1, -0.5, 0, 0.5, 1]},
-        {"title": "", **rows}, columns=3 * count, annotations=notes, shapes=shapes,
+        {"title": "", **rows}, columns=len(forms) * count, annotations=notes, shapes=shapes,
         height=count * (110 + 26 * len(compared)),
     )  # fmt: skip
-    figure["grid"] = {"rows": count, "columns": 3, "pattern": "independent"}
-    for place in range(3 * count):
-        if place % 3:
+    figure["grid"] = {"rows": count, "columns": len(forms), "pattern": "independent"}
+    for place in range(len(forms) * count):
+        if place % len(forms):
             figure[f"yaxis{place + 1}"]["showticklabels"] = False
     title = _title(dataset)
     return Panel(
         "fractal-scores", title, {"data": traces, "layout": figure},
-        how_to_read="Each dot is a correlation of one quantity with the score over the checkpoints, with a 95 % "
-        "interval. The diamond and the dotted lines at its size are the training step alone: what lies between them "
-        "says no more of the score than the clock does. Given log step, the step is removed from both; a quantity "
-        "without a dot has nothing left there. Sign is the direction: a loss falls as training goes on; the finding "
-        "negates it, so that better is up.",
+        how_to_read=_how_to_read(len(forms), bool(drawn_at_all.all())),
         description=f"Dot plots of correlations with scores. {title}",
         detail="Intervals of the plain correlations: circular block bootstrap over checkpoints, which are few and not "
         "independent. They describe: two curves that run from one plateau to another correlate whatever they are. "
         "Given log step: Fisher's transform with the variance of Bonett and Wright, from eight checkpoints on.",
     )  # fmt: skip
+
+
+def _how_to_read(forms: int, every: bool) -> str:
+    """What the panels show, and what they leave out."""
+    given_step = (
+        "Given log step, the step is removed from both. " if forms == len(_FORMS) else
+        "Correlations given log step are not drawn: nothing of the ranks is left once the step is known. "
+    )  # fmt: skip
+    return (
+        "Each dot is a correlation of one quantity with the score over the checkpoints, with a 95 % interval; plum is "
+        "of the weight graph, black needs no graph. The diamond and the dotted lines at its size are the training step "
+        "alone: a quantity between them follows the score no better than time does. "
+        f"{given_step}{'' if every else 'Quantities that were not computed have no row. '}"
+        "Sign is the direction: a loss falls as training goes on; the finding negates it, so that better is up."
+    )
+
+
+def _rounded(value: float) -> str:
+    """A correlation; only a perfect one is written as 1.
+
+    Examples
+    --------
+    >>> _rounded(-1.0), _rounded(-0.9961), _rounded(0.5)
+    ('−1', '−0.996', '0.50')
+    """
+    size = abs(value)
+    if not np.isfinite(value) or size < 0.995:
+        return text_number(value)
+    return f"{'−' if value < 0 else ''}{'1' if size > 1 - 1e-9 else f'{min(size, 0.999):.3f}'}"
+
+
+def _within(values: np.ndarray) -> str:
+    return f"[{', '.join(_rounded(float(each)) for each in values)}]" if np.isfinite(values).all() else "(no interval)"
 
 
 def _called(name: str) -> str:
@@ -77,14 +107,14 @@ def _dots(
             traces += [line(np.array([low, high]), np.full(2, float(k)), "", colours[k], width=1.4, axis=axis)]
             traces[-1]["hovertext"] = []
     known = np.flatnonzero(np.isfinite(values))
-    tips = [f"{_called(compared[k])}: {text_number(float(values[k]))} {given(within[k])}" for k in known]
+    tips = [f"{_called(compared[k])}: {_rounded(float(values[k]))} {_within(within[k])}" for k in known]
     traces += [
         {"type": "scatter", "mode": "markers", "x": values[known].tolist(), "y": [float(k) for k in known],
          "name": _FORMS[form], "hovertext": tips, "xaxis": f"x{axis}", "yaxis": f"y{axis}",
          "marker": {"size": [11 if k == row else 9 for k in known], "color": [colours[k] for k in known],
                     "symbol": ["diamond" if k == row else "circle" for k in known]}}
     ]  # fmt: skip
-    said = [] if known.size else [note(0.0, (len(compared) - 1) / 2, "the step leaves nothing", axis=axis)]
+    said = [] if known.size else [note(0.0, (len(compared) - 1) / 2, "nothing left", axis=axis)]
     return traces, said, shapes
 
 
@@ -100,15 +130,16 @@ def _title(dataset: xr.Dataset) -> str:
 
     ours, clock = of("spearman", "emergence"), of("spearman", RIVAL)
     names = dataset["score"].values.tolist()
+    left = "" if has(dataset, "score_partial") else "; given the step nothing of the ranks is left to correlate"
     if len(names) == 1:
         within = dataset["score_spearman_interval"].sel(compared="emergence").values[0]
         return (
-            f"With {names[0]} emergence has a Spearman correlation of {text_number(float(ours[0]))} {given(within)}, "
-            f"the training step alone one of {text_number(float(clock[0]))}."
+            f"With {names[0]} emergence has a Spearman correlation of {_rounded(float(ours[0]))} {_within(within)}, "
+            f"the training step alone one of {_rounded(float(clock[0]))}{left}."
         )
     behind = int((np.abs(ours) <= np.abs(clock)).sum())
     return (
         f"For {behind or 'none'} of {len(names)} scores the training step alone ranks the checkpoints at least as well "
         f"as emergence does; the Spearman correlation is {text_number(float(np.nanmean(np.abs(clock))))} in size on "
-        f"average, emergence's {text_number(float(np.nanmean(np.abs(ours))))}."
+        f"average, emergence's {text_number(float(np.nanmean(np.abs(ours))))}{left}."
     )
