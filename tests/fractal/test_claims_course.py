@@ -75,6 +75,7 @@ def _p(found: Finding, null: str) -> float:
     return 0.0 if said.startswith("<") else float(said.removeprefix("= "))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [4, 10])
 def test_frozen_weights_with_jitter_do_not_widen(count: int) -> None:
     """The widest of them was tested as if chosen beforehand: p < 0.05 in 0.10 (4 checkpoints) and 0.20 (10)."""
@@ -89,6 +90,7 @@ def test_frozen_weights_with_jitter_do_not_widen(count: int) -> None:
     assert [each.verdict for each in found].count("contradicted") <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deviation", [0.04, 0.08])
 def test_fresh_networks_neither_widen_nor_contradict(deviation: float) -> None:
     """No change but another draw at each checkpoint; the widest one's alpha0 is large by chance."""
@@ -98,6 +100,7 @@ def test_fresh_networks_neither_widen_nor_contradict(deviation: float) -> None:
     assert found.count("contradicted") <= 2
 
 
+@pytest.mark.slow
 def test_a_spectrum_that_only_narrows_does_not_widen() -> None:
     """Ten checkpoints of jitter, then entries turn uniform at the same scale: supported in 3 of 26 before."""
     rng, verdicts = np.random.default_rng(3), []

@@ -100,6 +100,7 @@ def _degree(now: emergence.Point, first: emergence.Point) -> float:
     return float(emergence.degree(now.alpha0, now.width, first.alpha0, first.width))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [6, 9])
 def test_families_of_scaled_normal_weights_are_not_in_order(count: int, rng: np.random.Generator) -> None:
     """Larger models have larger weights here and nothing else: E is ordered by size, and noise's as well."""

@@ -61,6 +61,7 @@ def test_rows_of_different_size(tmp_path: Path, rng: np.random.Generator) -> Non
         assert finding.interval[0] > 0.1
 
 
+@pytest.mark.slow
 def test_a_fresh_network_is_not_called_emerged(tmp_path: Path, rng: np.random.Generator) -> None:
     states = [noise(rng, 0.02) for _ in range(5)]
     verdicts = []
