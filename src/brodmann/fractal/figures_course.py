@@ -29,7 +29,7 @@ NAME = "fractal-emergence"
 _TRAINED = "trained weights"
 _MARKS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 _FINE = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)
-_MEANS_NOTHING = ": no spectrum, so E means nothing"
+_MEANS_NOTHING = ": no spectrum"
 _ROW = 260
 """Height of a row; names at the ends of lines need it."""
 _E = (

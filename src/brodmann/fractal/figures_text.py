@@ -112,7 +112,7 @@ def start(dataset: xr.Dataset) -> str:
     """What emergence is counted from."""
     if dataset.attrs.get("own_start"):
         return "step 0"
-    return f"networks drawn from {'a guessed' if dataset.attrs.get('guessed') else 'the published'} initialisation"
+    return f"networks drawn from {'a guessed' if dataset.attrs.get('guessed') else 'the stated'} initialisation"
 
 
 def flags(dataset: xr.Dataset, grid: str) -> list[str]:

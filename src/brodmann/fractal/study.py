@@ -1,7 +1,7 @@
 """Is the graph of weights organised beyond its scale, and did that grow in training? The study of the weight graph.
 
 Spectra of one checkpoint or of a series (`weigh`), the degree of emergence against step 0 or, where there is none,
-against networks drawn from the published initialisation, the same degree of three nulls, plain quantities beside it,
+against networks drawn from the initialisation, the same degree of three nulls, plain quantities beside it,
 and correlations with benchmark scores. Weights alone are read: no model is built and nothing is recorded.
 """
 
@@ -57,7 +57,7 @@ def study(
         In the order of training; the architecture of all is that of the first.
     steps
         Training step of each; of a single checkpoint it may be left out, it is then the end of a training whose
-        beginning is drawn from the published initialisation.
+        beginning is drawn from the initialisation (`initialisation.initialisation`).
     settings
         What is measured.
     seed
