@@ -370,7 +370,7 @@ def test_one_checkpoint_is_dots_against_draws(one):
         strokes = _trace(panel, "rows permuted", axis)["marker"]
         assert (strokes["symbol"], strokes["line"]["width"]) == ("line-ns", 2.4)
     assert panel.title.endswith(" 2 draws of each null.")
-    assert "compares with networks drawn from the published initialisation" in _chapter(one).summary
+    assert "compares with networks drawn from the stated initialisation" in _chapter(one).summary
     assert str(one.attrs["reference"]) in " ".join(_chapter(one).readings)
     curves = [t for t in _panels(one)["spectra"].figure["data"] if len(t["x"]) == one.sizes["q"]]
     assert len(curves) == 2
