@@ -142,8 +142,9 @@ def sizes_(
 
     brodmann sizes EleutherAI/pythia-70m EleutherAI/pythia-160m: models of the hub.
 
-    A threshold needs at least eight sizes, trained alike; an order of weight
-    graphs (--study fractal) six, with scores eight.
+    A threshold needs at least eight sizes, trained alike.
+
+    With --study fractal an order needs six models, scores need eight.
 
     Parameters
     ----------
