@@ -131,24 +131,32 @@ def study(
     result = result.merge(_emerged(measured, result, own_start))
     if table is not None:
         result = result.merge(correlations(result, table, _model(checkpoints), np.random.default_rng(seed)))
-    result.attrs = {
+    result.attrs = _facts(measured, checkpoints, settings, own_start) | {
+        "seed": seed, "seconds": time.perf_counter() - started,
+    }  # fmt: skip
+    result.attrs["findings"] = json.dumps([each.to_dict() for each in claims.findings(result, seed)])
+    return result
+
+
+def _facts(
+    measured: Sequence[Arrays], checkpoints: Sequence[Checkpoint], settings: FractalSettings, own_start: bool
+) -> dict[str, Any]:
+    """What was measured and how, for the result's attributes."""
+    first, last = measured[0], measured[-1]
+    return {
         "title": f"Weight graph of {checkpoints[-1].name}",
         "settings": json.dumps(to_dict(settings)),
-        "reference": "step 0" if own_start else f"initialisation, {measured[0]['initialisation'][0]}",
+        "reference": "step 0" if own_start else f"initialisation, {first['initialisation'][0]}",
         "own_start": int(own_start),
-        "guessed": int(not own_start and bool(measured[0]["guessed"])),
-        "formats": json.dumps(measured[-1]["formats"].tolist()),
-        "mixed_formats": int(any(each["formats"].tolist() != measured[0]["formats"].tolist() for each in measured)),
+        "guessed": int(not own_start and bool(first["guessed"])),
+        "formats": json.dumps(last["formats"].tolist()),
+        "mixed_formats": int(any(each["formats"].tolist() != first["formats"].tolist() for each in measured)),
         "mode": modes.words(settings),
         "sampled": settings.sampled,
         "samples": settings.samples if settings.sampled else 0,
-        "sampled_share": float(measured[-1]["share"]),
-        "seed": seed,
-        "flags": json.dumps({grid: measured[-1][f"{grid}.flags"].tolist() for grid in GRIDS}),
-        "seconds": time.perf_counter() - started,
+        "sampled_share": float(last["share"]),
+        "flags": json.dumps({grid: last[f"{grid}.flags"].tolist() for grid in GRIDS}),
     }
-    result.attrs["findings"] = json.dumps([each.to_dict() for each in claims.findings(result, seed)])
-    return result
 
 
 def _scores(
